@@ -1,0 +1,3 @@
+//! The `portwise` command.
+#![forbid(unsafe_code)]
+fn main() {}
