@@ -1,4 +1,60 @@
 //! What a kernel answers to bind and listen, and why: pure rules, no I/O.
+//!
+//! One line through the crate: a [`Case`] (a [`Host`], a [`Subject`], a [`Request`]) goes into
+//! [`decide`]; a [`Verdict`] comes out, the set of outcomes that the known facts allow with a
+//! trace of the rules tried; [`fix::fixes`] asks again with one thing changed; a [`Machine`]
+//! carries a host through a sequence of calls.
+//!
+//! Read `linux/` or `xnu/` next: each is one kernel, each list of rules stands in the order in
+//! which that kernel checks.
 #![no_std]
 #![forbid(unsafe_code)]
 extern crate alloc;
+
+mod addr;
+mod decide;
+mod errno;
+mod fact;
+pub mod fix;
+mod host;
+mod kernel;
+pub mod linux;
+mod machine;
+mod request;
+mod rule;
+mod socket;
+mod subject;
+mod view;
+pub mod xnu;
+
+pub use addr::*;
+pub use decide::{Case, Finding, Step, Verdict, decide, decide_parts, outcomes, path};
+pub use errno::{Errno, Outcome};
+pub use fact::{Fact, FactKey, Missing, Text};
+pub use host::{
+    AddrState, Host, IfAddr, Interface, Interfaces, LocalPorts, LocalRoute, LocalRoutes, Probed,
+    RouteKind,
+};
+pub use kernel::{Feature, Kernel, KernelFamily, Version};
+pub use machine::Machine;
+pub use request::{Call, Request, SockOption};
+pub use rule::{Basis, Cite, Rule};
+pub use socket::{Coverage, Options, Protocol, Socket, SocketId, Sockets, State};
+pub use subject::{CAP_NET_ADMIN, CAP_NET_BIND_SERVICE, CAP_NET_RAW, Cap, CapSet, Subject, UserNs};
+pub use view::{Evidence, View};
+
+/// Every rule of every kernel, each once.
+pub fn rules() -> alloc::vec::Vec<&'static Rule> {
+    let mut all: alloc::vec::Vec<&'static Rule> = alloc::vec::Vec::new();
+    for &rule in linux::PATHS.iter().chain(xnu::PATHS).copied().flatten() {
+        if !all.iter().any(|r| r.id == rule.id) {
+            all.push(rule);
+        }
+    }
+    all
+}
+
+/// Every feature of every kernel.
+pub fn features() -> impl Iterator<Item = &'static Feature> {
+    linux::FEATURES.iter().chain(xnu::FEATURES).copied()
+}

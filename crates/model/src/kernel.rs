@@ -1,0 +1,105 @@
+//! Kernels and their versions, and what differs between versions.
+
+use core::fmt;
+
+use crate::{Cite, Text};
+
+/// A kernel family that has rules here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "kebab-case"))]
+pub enum KernelFamily {
+    /// Linux.
+    Linux,
+    /// Apple's XNU, the kernel of macOS.
+    Xnu,
+}
+
+impl KernelFamily {
+    /// The name used in rule ids and on the command line.
+    pub const fn name(self) -> &'static str {
+        match self {
+            KernelFamily::Linux => "linux",
+            KernelFamily::Xnu => "xnu",
+        }
+    }
+}
+
+/// A version as the kernel numbers it, such as 6.18.44 or 4903.231.4; missing parts are 0.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub struct Version(pub [u32; 5]);
+
+impl Version {
+    /// A version of three numbers.
+    pub const fn new(major: u32, minor: u32, patch: u32) -> Version {
+        Version([major, minor, patch, 0, 0])
+    }
+
+    /// Reads the leading numbers of `text`: `6.18.44-fc-v782` is 6.18.44. `None` without any.
+    pub fn parse(text: &str) -> Option<Version> {
+        let end = text.find(|c: char| !(c.is_ascii_digit() || c == '.')).unwrap_or(text.len());
+        let mut parts = [0; 5];
+        let mut any = false;
+        for (part, number) in parts.iter_mut().zip(text[..end].trim_end_matches('.').split('.')) {
+            *part = number.parse().ok()?;
+            any = true;
+        }
+        any.then_some(Version(parts))
+    }
+}
+
+impl fmt::Display for Version {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let used = self.0.iter().rposition(|&n| n != 0).map_or(1, |i| i + 1).max(2);
+        for (i, n) in self.0[..used].iter().enumerate() {
+            write!(f, "{}{n}", if i == 0 { "" } else { "." })?;
+        }
+        Ok(())
+    }
+}
+
+/// The kernel that answers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub struct Kernel {
+    /// Which family.
+    pub family: KernelFamily,
+    /// Which version.
+    pub version: Version,
+    /// The release as the kernel or the reader names it, such as `6.18.44-fc` or `macos-10.14.2`.
+    pub release: Text,
+}
+
+/// A difference between versions of one kernel.
+#[derive(Debug)]
+pub struct Feature {
+    /// Stable name, `kernel.what`.
+    pub id: &'static str,
+    /// One line: what is so when the feature is there.
+    pub title: &'static str,
+    /// The last version read without it. `None`: it was in every version that was read.
+    pub last_without: Option<Version>,
+    /// The first version read with it. Between the two nobody looked.
+    pub first_with: Version,
+    /// Where it can be read.
+    pub cites: &'static [Cite],
+}
+
+impl PartialEq for Feature {
+    fn eq(&self, other: &Feature) -> bool {
+        self.id == other.id
+    }
+}
+
+impl Feature {
+    /// Returns whether `version` has the feature, or `None` if nobody looked.
+    pub fn in_version(&self, version: Version) -> Option<bool> {
+        match self.last_without {
+            _ if version >= self.first_with => Some(true),
+            Some(without) if version <= without => Some(false),
+            Some(_) => None,
+            None => Some(true),
+        }
+    }
+}

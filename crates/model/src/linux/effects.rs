@@ -1,0 +1,176 @@
+//! What a call that was answered does to the host.
+
+use super::{BUCKET_FORGETS_ON_CLOSE, bind6::zoned_device};
+use crate::{
+    Call, Errno, Fact, Family, Host, Outcome, Protocol, SockAddr, Socket, State, is_unspecified,
+    needs_zone, v4_mapped,
+};
+use core::net::IpAddr;
+
+/// Returns `socket` as the kernel fills it in before it looks for conflicts.
+pub(super) fn bound_socket(socket: &Socket, addr: &SockAddr) -> Socket {
+    let mut bound = Socket { port: addr.port, ip: addr.ip(socket.family), ..*socket };
+    if let IpAddr::V6(ip) = bound.ip {
+        if !ip.is_unspecified() && v4_mapped(ip).is_none() {
+            bound.v6only = true;
+        }
+        if needs_zone(ip) {
+            bound.device = zoned_device(socket.device, addr);
+        }
+    }
+    bound
+}
+
+/// Makes the effects of `call` on `socket`, which answered `outcome`, and returns the socket as
+/// it is afterwards. `port` is the one the kernel chose where the call did not name one.
+pub fn settle(
+    host: &mut Host,
+    socket: &Socket,
+    call: &Call,
+    outcome: Outcome,
+    port: Option<u16>,
+) -> Socket {
+    match (call, outcome) {
+        (Call::Bind(addr), Outcome::Ok) => bind(host, socket, addr, port),
+        (Call::Bind(addr), Outcome::Errno(errno)) => bind_failed(socket, addr, errno),
+        (Call::Listen(_), Outcome::Ok) => listen(host, socket, port),
+        (Call::SetOption(option), Outcome::Ok) => {
+            let changed = option.applied(*socket);
+            replace(host, &changed);
+            changed
+        }
+        (Call::Listen(_) | Call::SetOption(_), Outcome::Errno(_)) => *socket,
+    }
+}
+
+fn bind(host: &mut Host, socket: &Socket, addr: &SockAddr, port: Option<u16>) -> Socket {
+    let mut bound = bound_socket(socket, addr);
+    bound.port_by_bind = Some(addr.port != 0);
+    if addr.port == 0 {
+        if socket.options.bind_address_no_port {
+            return bound;
+        }
+        bound.port = port.unwrap_or(0);
+    }
+    bound.in_group = bound.protocol == Protocol::Udp && bound.options.reuseport == Some(true);
+    insert(host, &bound);
+    bound
+}
+
+/// A failed `bind` leaves the device that the zone named.
+fn bind_failed(socket: &Socket, addr: &SockAddr, errno: Errno) -> Socket {
+    let after_zone = matches!(errno, Errno::ENODEV | Errno::EADDRNOTAVAIL | Errno::EADDRINUSE);
+    let mut left = *socket;
+    if socket.family == Family::Inet6 && after_zone {
+        left.device = zoned_device(socket.device, addr);
+    }
+    left
+}
+
+fn listen(host: &mut Host, socket: &Socket, port: Option<u16>) -> Socket {
+    if socket.state == State::Listen {
+        return *socket;
+    }
+    let mut listening = *socket;
+    listening.state = State::Listen;
+    listening.in_group = listening.options.reuseport == Some(true);
+    if listening.port == 0 {
+        listening.port = port.unwrap_or(0);
+        listening.port_by_bind = Some(false);
+        insert(host, &listening);
+    } else {
+        replace(host, &listening);
+        remember(host, &listening);
+    }
+    listening
+}
+
+/// Puts a socket on its port, where the kernel would put it.
+fn insert(host: &mut Host, socket: &Socket) {
+    let shares = socket.options.reuseport == Some(true);
+    match socket.protocol {
+        Protocol::Udp if shares && socket.family == Family::Inet6 => {
+            host.sockets.push_back(*socket);
+        }
+        _ => host.sockets.push_front(*socket),
+    }
+    remember(host, socket);
+}
+
+fn remember(host: &mut Host, socket: &Socket) {
+    if let (Protocol::Tcp, Fact::Known { value, .. }) = (socket.protocol, &mut host.buckets) {
+        value.accepted(socket);
+    }
+}
+
+fn replace(host: &mut Host, socket: &Socket) {
+    if let Some(there) = host.sockets.get_mut(socket.port, socket.id) {
+        *there = *socket;
+    }
+}
+
+/// Takes a socket off its port.
+pub fn close(host: &mut Host, socket: &Socket) {
+    host.sockets.remove(socket.port, socket.id);
+    if socket.protocol == Protocol::Tcp {
+        let forgets = BUCKET_FORGETS_ON_CLOSE.in_version(host.kernel.version) == Some(true);
+        let left = host.sockets.on(socket.port).unwrap_or(&[]);
+        let mut left = left.iter().filter(|s| s.protocol == Protocol::Tcp).peekable();
+        let none = left.peek().is_none();
+        let only_connects = left.all(|s| s.port_by_connect == Some(true));
+        if let Fact::Known { value, .. } = &mut host.buckets {
+            match () {
+                () if none => value.remove(socket.port),
+                () if only_connects && forgets => value.forget(socket.port),
+                () => {}
+            }
+        }
+    }
+}
+
+/// Puts both ends of a connection on their ports: `client`, from `src` and its port, and
+/// `child`, the new socket of `listener`, at `dst`. Returns them as they are then.
+pub fn connected(
+    host: &mut Host,
+    client: &Socket,
+    listener: &Socket,
+    child: crate::SocketId,
+    (src, dst): (IpAddr, IpAddr),
+) -> (Socket, Socket) {
+    let of_family = |family: Family, ip: IpAddr| match (family, ip) {
+        (Family::Inet6, IpAddr::V4(ip)) => IpAddr::V6(ip.to_ipv6_mapped()),
+        _ => ip,
+    };
+    let known = host.sockets.get(client.id).is_some();
+    let mut near = Socket { state: State::Established, ..*client };
+    if is_unspecified(near.ip) {
+        near.ip = of_family(client.family, src);
+    }
+    if !known {
+        near.port_by_connect = Some(true);
+    }
+    near.remote = Some((of_family(client.family, dst), listener.port).into());
+    let far = Socket {
+        id: child,
+        state: State::Established,
+        ip: of_family(listener.family, dst),
+        remote: Some((of_family(listener.family, src), client.port).into()),
+        port_by_bind: Some(false),
+        in_group: false,
+        ..*listener
+    };
+    if known {
+        replace(host, &near);
+    } else {
+        host.sockets.push_front(near);
+    }
+    host.sockets.push_front(far);
+    (near, far)
+}
+
+/// Leaves a closed socket on its port for late packets.
+pub fn time_wait(host: &mut Host, socket: &Socket) -> Socket {
+    let left = Socket { state: State::TimeWait, ..*socket };
+    replace(host, &left);
+    left
+}

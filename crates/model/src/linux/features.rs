@@ -1,0 +1,54 @@
+//! What differs between versions of Linux, as far as `bind` and `listen` are concerned.
+
+use super::cite;
+use crate::{Cite, Feature, Version};
+
+/// The limit became a sysctl; before it was 1024.
+pub static UNPRIVILEGED_PORT_START: Feature = Feature {
+    id: "linux.unprivileged-port-start",
+    title: "the sysctl net.ipv4.ip_unprivileged_port_start sets the limit of reserved ports",
+    last_without: Some(Version::new(4, 10, 0)),
+    first_with: Version::new(4, 11, 0),
+    cites: &[cite("include/net/ip.h", "inet_port_requires_bind_service", "sysctl_ip_prot_sock")],
+};
+
+/// `0.1.2.3` used to count as a broadcast address, which may be bound.
+pub static ZERONET_IS_NOT_BROADCAST: Feature = Feature {
+    id: "linux.zeronet-is-not-broadcast",
+    title: "of 0.0.0.0/8 only 0.0.0.0 counts as a broadcast address",
+    last_without: Some(Version::new(5, 2, 0)),
+    first_with: Version::new(5, 3, 0),
+    cites: &[cite("include/linux/in.h", "ipv4_is_zeronet", "addr")],
+};
+
+/// A user may bind a socket to a device, once.
+pub static UNPRIVILEGED_BINDTODEVICE: Feature = Feature {
+    id: "linux.unprivileged-bindtodevice",
+    title: "SO_BINDTODEVICE needs CAP_NET_RAW only to change or clear a device",
+    last_without: Some(Version::new(5, 6, 0)),
+    first_with: Version::new(5, 7, 0),
+    cites: &[cite("net/core/sock.c", "sock_bindtoindex_locked", "CAP_NET_RAW")],
+};
+
+/// When the sockets that `bind` put on a port are gone, what they said about sharing is too.
+pub static BUCKET_FORGETS_ON_CLOSE: Feature = Feature {
+    id: "linux.bucket-forgets-on-close",
+    title: "a port held only by connect() forgets what earlier owners said about sharing it",
+    last_without: Some(Version::new(6, 16, 0)),
+    first_with: Version::new(6, 18, 0),
+    cites: &[Cite {
+        repo: "gregkh/linux",
+        rev: "v6.18",
+        path: "net/ipv4/inet_hashtables.c",
+        function: "inet_bind_bucket_destroy",
+        needle: "fastreuseport",
+    }],
+};
+
+/// Every feature of Linux.
+pub static FEATURES: &[&Feature] = &[
+    &UNPRIVILEGED_PORT_START,
+    &ZERONET_IS_NOT_BROADCAST,
+    &UNPRIVILEGED_BINDTODEVICE,
+    &BUCKET_FORGETS_ON_CLOSE,
+];

@@ -1,0 +1,209 @@
+//! Changes that lift a refusal on Linux.
+
+use core::net::IpAddr;
+
+use super::port::suggested_port;
+use crate::{
+    CAP_NET_BIND_SERVICE, Call, CapSet, Case, Fact, Family, SockAddr, State,
+    fix::{Breadth, Fix},
+};
+
+/// Take a port that is free for everyone.
+pub static ANOTHER_PORT: Fix = Fix {
+    id: "linux.another-port",
+    title: "another port",
+    breadth: Breadth::Request,
+    side_effects: "",
+    command: "",
+    tries: 20,
+    apply: |case, n| {
+        change_address(case, |addr| addr.port = suggested_port(addr.port).saturating_add(n))
+    },
+};
+
+/// Listen on all addresses.
+pub static EVERY_ADDRESS: Fix = Fix {
+    id: "linux.every-address",
+    title: "every address of the host",
+    breadth: Breadth::Request,
+    side_effects: "it is reachable over every other address too",
+    command: "",
+    tries: 1,
+    apply: |case, _| {
+        change_address(case, |addr| {
+            (addr.word, addr.wide, addr.scope) = ([0; 4], [0; 16], 0);
+        })
+    },
+};
+
+/// Bind an address that may come later.
+pub static FREEBIND: Fix = Fix {
+    id: "linux.freebind",
+    title: "set IP_FREEBIND on the socket before bind",
+    breadth: Breadth::Request,
+    side_effects: "no packet arrives before the host has the address",
+    command: "",
+    tries: 1,
+    apply: |case, _| !core::mem::replace(&mut case.request.socket.options.freebind, true),
+};
+
+/// Let the socket carry IPv4.
+pub static CLEAR_V6ONLY: Fix = Fix {
+    id: "linux.clear-v6only",
+    title: "clear IPV6_V6ONLY on the socket before bind, or use an IPv4 socket",
+    breadth: Breadth::Request,
+    side_effects: "",
+    command: "",
+    tries: 1,
+    apply: |case, _| core::mem::replace(&mut case.request.socket.v6only, false),
+};
+
+/// Leave IPv4 to the socket that has it.
+pub static V6ONLY: Fix = Fix {
+    id: "linux.v6only",
+    title: "set IPV6_V6ONLY on the socket before bind",
+    breadth: Breadth::Request,
+    side_effects: "it then serves IPv6 only",
+    command: "",
+    tries: 1,
+    apply: |case, _| {
+        let socket = &mut case.request.socket;
+        socket.family == Family::Inet6 && !core::mem::replace(&mut socket.v6only, true)
+    },
+};
+
+/// Say which link is meant.
+pub static ADD_ZONE: Fix = Fix {
+    id: "linux.add-zone",
+    title: "name the interface",
+    breadth: Breadth::Request,
+    side_effects: "",
+    command: "",
+    tries: 1,
+    apply: |case, _| {
+        let Call::Bind(addr) = &mut case.request.call else { return false };
+        let ip = IpAddr::V6(addr.ipv6());
+        let Some(interfaces) = case.host.interfaces.value() else { return false };
+        let found = interfaces.addresses().find(|(_, a)| a.ip == ip);
+        addr.scope = found.map_or(0, |(interface, _)| interface.index);
+        addr.scope != 0
+    },
+};
+
+/// Share with sockets that do not listen, such as what a stopped server leaves behind.
+pub static REUSEADDR: Fix = Fix {
+    id: "linux.reuseaddr",
+    title: "set SO_REUSEADDR on the socket before bind",
+    breadth: Breadth::Request,
+    side_effects: "",
+    command: "",
+    tries: 1,
+    apply: |case, _| case.request.socket.options.reuseaddr.replace(true) == Some(false),
+};
+
+/// Wait until those who hold the port are gone.
+pub static STOP_HOLDER: Fix = Fix {
+    id: "linux.stop-holder",
+    title: "stop the program that holds the port",
+    breadth: Breadth::Holder,
+    side_effects: "its clients lose it",
+    command: "",
+    tries: 1,
+    apply: |case, _| {
+        let port = match case.request.call {
+            Call::Bind(addr) => addr.port,
+            _ => case.request.socket.port,
+        };
+        let asking = case.request.socket.id;
+        let Ok(all) = case.host.sockets.on(port) else { return false };
+        let kept = all.iter().filter(|s| s.id == asking || s.state == State::TimeWait);
+        let kept: alloc::vec::Vec<_> = kept.copied().collect();
+        let stopped = kept.len() < all.len();
+        case.host.sockets.set_port(port, kept);
+        stopped
+    },
+};
+
+/// Give one run of the program the capability.
+pub static THIS_RUN: Fix = Fix {
+    id: "linux.this-run",
+    title: "this run only",
+    breadth: Breadth::Process,
+    side_effects: "whatever the program starts has the right too",
+    command: "sudo setpriv --reuid={uid} --regid={gid} --init-groups --inh-caps=+net_bind_service --ambient-caps=+net_bind_service {program}",
+    tries: 1,
+    apply: |case, _| grant(case),
+};
+
+/// Give the program the capability.
+pub static THIS_PROGRAM: Fix = Fix {
+    id: "linux.this-program",
+    title: "this program",
+    breadth: Breadth::Program,
+    side_effects: "whoever may run it gets the right; lost when the file is replaced; an interpreter passes it to every script",
+    command: "sudo setcap cap_net_bind_service=+ep {program}",
+    tries: 1,
+    apply: |case, _| grant(case),
+};
+
+/// Lower the limit.
+pub static LOWER_LIMIT: Fix = Fix {
+    id: "linux.lower-limit",
+    title: "every user of this network",
+    breadth: Breadth::Netns,
+    side_effects: "every user may then take this port and those above; lost at reboot unless written to /etc/sysctl.d",
+    command: "sudo sysctl net.ipv4.ip_unprivileged_port_start={port}",
+    tries: 1,
+    apply: |case, _| {
+        let Call::Bind(addr) = case.request.call else { return false };
+        case.host.set_sysctl(
+            "net.ipv4.ip_unprivileged_port_start",
+            i64::from(addr.port),
+            "the fix",
+        );
+        true
+    },
+};
+
+/// Let everyone bind addresses the host does not have, IPv4.
+pub static NONLOCAL_BIND4: Fix = Fix {
+    id: "linux.nonlocal-bind4",
+    title: "every program of this network, for any IPv4 address",
+    breadth: Breadth::Netns,
+    side_effects: "no packet arrives before the host has the address; lost at reboot unless written to /etc/sysctl.d",
+    command: "sudo sysctl net.ipv4.ip_nonlocal_bind=1",
+    tries: 1,
+    apply: |case, _| {
+        case.host.set_sysctl("net.ipv4.ip_nonlocal_bind", 1, "the fix");
+        true
+    },
+};
+
+/// Let everyone bind addresses the host does not have, IPv6.
+pub static NONLOCAL_BIND6: Fix = Fix {
+    id: "linux.nonlocal-bind6",
+    title: "every program of this network, for any IPv6 address",
+    breadth: Breadth::Netns,
+    side_effects: "no packet arrives before the host has the address; lost at reboot unless written to /etc/sysctl.d",
+    command: "sudo sysctl net.ipv6.ip_nonlocal_bind=1",
+    tries: 1,
+    apply: |case, _| {
+        case.host.set_sysctl("net.ipv6.ip_nonlocal_bind", 1, "the fix");
+        true
+    },
+};
+
+fn change_address(case: &mut Case, change: impl FnOnce(&mut SockAddr)) -> bool {
+    let Call::Bind(addr) = &mut case.request.call else { return false };
+    let before = *addr;
+    change(addr);
+    *addr != before
+}
+
+/// Gives the capability; it counts only where the subject's user namespace does.
+fn grant(case: &mut Case) -> bool {
+    let Fact::Known { value, .. } = &mut case.subject.capabilities else { return false };
+    let before: CapSet = *value;
+    *value = before.with(CAP_NET_BIND_SERVICE);
+    *value != before
+}

@@ -1,0 +1,146 @@
+//! Linux, read beside `net/ipv4/af_inet.c` and `net/ipv6/af_inet6.c`: every list below stands in
+//! the order in which the kernel checks, which differs between the families and can be observed.
+
+pub mod bind4;
+pub mod bind6;
+pub mod bucket;
+pub mod conflict;
+pub mod effects;
+pub mod features;
+pub mod fixes;
+pub mod listen;
+pub mod option;
+pub mod port;
+pub mod udp;
+
+pub use bucket::{Bucket, Buckets};
+pub use effects::{close, connected, settle, time_wait};
+pub use features::*;
+
+use crate::{Cite, Family, Protocol, Rule, SockOption};
+
+/// `bind` on a TCP socket of `AF_INET`.
+pub static BIND4_TCP: &[&Rule] = &[
+    &bind4::SOCKADDR_TOO_LONG,
+    &bind4::SOCKADDR_LENGTH,
+    &bind4::ADDRESS_FAMILY,
+    &bind4::LOCAL_ADDRESS,
+    &port::RESERVED_PORT,
+    &port::UNBOUND_SOCKET,
+    &conflict::PORT_TAKEN,
+    &port::AUTOMATIC_PORT,
+];
+
+/// `bind` on a UDP socket of `AF_INET`.
+pub static BIND4_UDP: &[&Rule] = &[
+    &bind4::SOCKADDR_TOO_LONG,
+    &bind4::SOCKADDR_LENGTH,
+    &bind4::ADDRESS_FAMILY,
+    &bind4::LOCAL_ADDRESS,
+    &port::RESERVED_PORT,
+    &port::UNBOUND_SOCKET,
+    &udp::PORT_TAKEN,
+    &port::AUTOMATIC_PORT,
+];
+
+/// `bind` on a TCP socket of `AF_INET6`. The port is tested before the address.
+pub static BIND6_TCP: &[&Rule] = &[
+    &bind4::SOCKADDR_TOO_LONG,
+    &bind6::SOCKADDR_LENGTH,
+    &bind6::ADDRESS_FAMILY,
+    &bind6::STREAM_MULTICAST,
+    &port::RESERVED_PORT,
+    &port::UNBOUND_SOCKET,
+    &bind6::MAPPED_V6ONLY,
+    &bind6::MAPPED_DEVICE,
+    &bind6::MAPPED_LOCAL_ADDRESS,
+    &bind6::ZONE,
+    &bind6::DEVICE,
+    &bind6::ASSIGNED_ADDRESS,
+    &conflict::PORT_TAKEN,
+    &port::AUTOMATIC_PORT,
+];
+
+/// `bind` on a UDP socket of `AF_INET6`.
+pub static BIND6_UDP: &[&Rule] = &[
+    &bind4::SOCKADDR_TOO_LONG,
+    &bind6::SOCKADDR_LENGTH,
+    &bind6::ADDRESS_FAMILY,
+    &port::RESERVED_PORT,
+    &port::UNBOUND_SOCKET,
+    &bind6::MAPPED_V6ONLY,
+    &bind6::MAPPED_DEVICE,
+    &bind6::MAPPED_LOCAL_ADDRESS,
+    &bind6::ZONE,
+    &bind6::DEVICE,
+    &bind6::ASSIGNED_ADDRESS,
+    &udp::PORT_TAKEN,
+    &port::AUTOMATIC_PORT,
+];
+
+/// `listen` on a TCP socket.
+pub static LISTEN_TCP: &[&Rule] =
+    &[&listen::LISTENABLE_STATE, &listen::PORT_TAKEN, &listen::AUTOMATIC_PORT];
+
+/// `listen` on a UDP socket.
+pub static LISTEN_UDP: &[&Rule] = &[&listen::STREAM];
+
+/// `setsockopt` of `IPV6_V6ONLY`.
+pub static SET_V6ONLY: &[&Rule] = &[&option::V6ONLY_FAMILY, &option::V6ONLY_UNBOUND];
+/// `setsockopt` of `IP_TRANSPARENT`.
+pub static SET_TRANSPARENT: &[&Rule] = &[&option::TRANSPARENT];
+/// `setsockopt` of `SO_BINDTODEVICE`.
+pub static SET_DEVICE: &[&Rule] = &[&option::DEVICE_EXISTS, &option::DEVICE_ONCE];
+/// `setsockopt` of `IP_LOCAL_PORT_RANGE`.
+pub static SET_PORT_RANGE: &[&Rule] = &[&option::PORT_RANGE_ORDER];
+
+/// Every list.
+pub static PATHS: &[&[&Rule]] = &[
+    BIND4_TCP,
+    BIND4_UDP,
+    BIND6_TCP,
+    BIND6_UDP,
+    LISTEN_TCP,
+    LISTEN_UDP,
+    SET_V6ONLY,
+    SET_TRANSPARENT,
+    SET_DEVICE,
+    SET_PORT_RANGE,
+];
+
+/// The rules of `bind`, in the kernel's order.
+pub fn bind_path(family: Family, protocol: Protocol) -> &'static [&'static Rule] {
+    match (family, protocol) {
+        (Family::Inet, Protocol::Tcp) => BIND4_TCP,
+        (Family::Inet, Protocol::Udp) => BIND4_UDP,
+        (Family::Inet6, Protocol::Tcp) => BIND6_TCP,
+        (Family::Inet6, Protocol::Udp) => BIND6_UDP,
+    }
+}
+
+/// The rules of `listen`, in the kernel's order.
+pub fn listen_path(protocol: Protocol) -> &'static [&'static Rule] {
+    match protocol {
+        Protocol::Tcp => LISTEN_TCP,
+        Protocol::Udp => LISTEN_UDP,
+    }
+}
+
+/// The rules of `setsockopt`, in the kernel's order.
+pub fn option_path(option: SockOption) -> &'static [&'static Rule] {
+    match option {
+        SockOption::V6Only(_) => SET_V6ONLY,
+        SockOption::Transparent(_) => SET_TRANSPARENT,
+        SockOption::BindToDevice(_) => SET_DEVICE,
+        SockOption::LocalPortRange(..) => SET_PORT_RANGE,
+        _ => &[],
+    }
+}
+
+/// The sources that were read, unless a citation says otherwise.
+const fn cite(path: &'static str, function: &'static str, needle: &'static str) -> Cite {
+    Cite { repo: "gregkh/linux", rev: "v6.12.117", path, function, needle }
+}
+
+/// The lab note on model against kernel.
+const MEASURED: crate::Basis = crate::Basis::Measured("lab/linux-bind-6.18.md");

@@ -1,0 +1,134 @@
+//! A host carried through a sequence of calls.
+
+use alloc::vec::Vec;
+use core::net::IpAddr;
+
+use crate::{
+    Call, Family, Finding, Host, KernelFamily, Outcome, Protocol, Request, Rule, Socket, SocketId,
+    State, Subject, linux, outcomes, xnu,
+};
+
+/// A host and the sockets that a sequence of calls made on it.
+#[derive(Clone, Debug)]
+pub struct Machine {
+    /// The host, with every socket that holds a port.
+    pub host: Host,
+    /// Every socket that was made and not closed, as it is.
+    sockets: Vec<Socket>,
+    /// The two ends of each connection that is not closed yet.
+    connections: Vec<(SocketId, SocketId)>,
+}
+
+impl Machine {
+    /// Starts with `host` as it is.
+    pub fn new(host: Host) -> Machine {
+        Machine { host, sockets: Vec::new(), connections: Vec::new() }
+    }
+
+    /// Makes a socket owned by `uid`.
+    pub fn socket(&mut self, id: SocketId, family: Family, protocol: Protocol, uid: u32) {
+        self.sockets.push(Socket::new(id, family, protocol, uid));
+    }
+
+    /// Returns a socket that was made and not closed.
+    pub fn get(&self, id: SocketId) -> Option<&Socket> {
+        self.sockets.iter().find(|s| s.id == id)
+    }
+
+    /// Returns every socket that was made and not closed.
+    pub fn sockets(&self) -> &[Socket] {
+        &self.sockets
+    }
+
+    /// Returns what `call` may answer on socket `id`, telling `each` what every rule said. Panics
+    /// if there is no such socket.
+    pub fn outcomes(
+        &self,
+        subject: &Subject,
+        id: SocketId,
+        call: Call,
+        each: impl FnMut(&'static Rule, &Finding),
+    ) -> Vec<Outcome> {
+        let socket = *self.get(id).expect("a socket that was made");
+        outcomes(&self.host, subject, &Request { call, socket }, each)
+    }
+
+    /// Makes the effects of a call that answered `outcome`. `port` is the one the kernel chose
+    /// where the call did not name one.
+    pub fn settle(&mut self, id: SocketId, call: Call, outcome: Outcome, port: Option<u16>) {
+        let Some(socket) = self.sockets.iter_mut().find(|s| s.id == id) else { return };
+        let settle = match self.host.kernel.family {
+            KernelFamily::Linux => linux::settle,
+            KernelFamily::Xnu => xnu::settle,
+        };
+        *socket = settle(&mut self.host, socket, &call, outcome, port);
+    }
+
+    /// Connects `client`, whose port is chosen already, to `listener`: the listener gets the new
+    /// socket `child`. `src` and `dst` are the two addresses (Linux).
+    pub fn connect(
+        &mut self,
+        client: SocketId,
+        listener: SocketId,
+        child: SocketId,
+        (src, dst): (IpAddr, IpAddr),
+    ) {
+        let (Some(&near), Some(&far)) = (self.get(client), self.get(listener)) else { return };
+        let (near, far) = linux::connected(&mut self.host, &near, &far, child, (src, dst));
+        self.put(near);
+        self.sockets.push(far);
+        self.connections.push((client, child));
+    }
+
+    /// Gives `child` to the process of `uid` that accepted it (Linux).
+    pub fn accept(&mut self, child: SocketId, uid: u32) {
+        let Some(&socket) = self.get(child) else { return };
+        let accepted = Socket { uid: Some(uid), ..socket };
+        if let Some(there) = self.host.sockets.get_mut(socket.port, child) {
+            *there = accepted;
+        }
+        self.put(accepted);
+    }
+
+    /// Closes a socket. The end of a connection that closes first stays on its port in
+    /// `TIME_WAIT` once the other end is closed too.
+    pub fn close(&mut self, id: SocketId) {
+        let Some(at) = self.sockets.iter().position(|s| s.id == id) else { return };
+        let socket = self.sockets.remove(at);
+        let connection = self.connections.iter().position(|c| c.0 == id || c.1 == id);
+        let Some(connection) = connection else {
+            linux::close(&mut self.host, &socket);
+            return;
+        };
+        let (a, b) = self.connections[connection];
+        let peer = if a == id { b } else { a };
+        match self.host.sockets.get(peer).copied() {
+            // The other end is open: this one waits for it.
+            Some(other) if self.get(peer).is_some() => {
+                self.set_state(&socket, State::Closing);
+                self.set_state(&other, State::CloseWait);
+            }
+            other => {
+                linux::close(&mut self.host, &socket);
+                if let Some(other) = other {
+                    linux::time_wait(&mut self.host, &other);
+                }
+                self.connections.remove(connection);
+            }
+        }
+    }
+
+    fn set_state(&mut self, socket: &Socket, state: State) {
+        let changed = Socket { state, ..*socket };
+        if let Some(there) = self.host.sockets.get_mut(socket.port, socket.id) {
+            *there = changed;
+        }
+        self.put(changed);
+    }
+
+    fn put(&mut self, socket: Socket) {
+        if let Some(there) = self.sockets.iter_mut().find(|s| s.id == socket.id) {
+            *there = socket;
+        }
+    }
+}
