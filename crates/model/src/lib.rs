@@ -22,6 +22,8 @@ pub mod linux;
 mod machine;
 mod request;
 mod rule;
+#[cfg(feature = "serde")]
+pub mod scenario;
 mod socket;
 mod subject;
 mod view;

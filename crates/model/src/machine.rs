@@ -80,6 +80,30 @@ impl Machine {
         self.connections.push((client, child));
     }
 
+    /// Gives `client` the automatic `port` that `connect` chose for it (Linux).
+    pub fn autobind(&mut self, client: SocketId, port: u16) {
+        if let Some(socket) = self.sockets.iter_mut().find(|s| s.id == client) {
+            socket.port = port;
+            socket.port_by_connect = Some(true);
+        }
+    }
+
+    /// Gives socket `id` another id.
+    pub fn rename(&mut self, id: SocketId, new: SocketId) {
+        let Some(socket) = self.sockets.iter_mut().find(|s| s.id == id) else { return };
+        socket.id = new;
+        if let Some(there) = self.host.sockets.get_mut(socket.port, id) {
+            there.id = new;
+        }
+        for (client, child) in &mut self.connections {
+            for end in [client, child] {
+                if *end == id {
+                    *end = new;
+                }
+            }
+        }
+    }
+
     /// Gives `child` to the process of `uid` that accepted it (Linux).
     pub fn accept(&mut self, child: SocketId, uid: u32) {
         let Some(&socket) = self.get(child) else { return };

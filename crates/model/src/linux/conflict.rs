@@ -73,7 +73,7 @@ fn is_remembered(
 
 /// Returns whether `other`, a TCP socket on the same port, is in the way of `asking`.
 fn conflict(asking: &Socket, other: &Socket) -> Result<bool, Missing> {
-    if !devices_meet(asking, other) || !tcp_addresses_meet(asking, other) {
+    if !meet(asking, other) {
         return Ok(false);
     }
     let by_address = match other.state {
@@ -90,6 +90,12 @@ fn conflict(asking: &Socket, other: &Socket) -> Result<bool, Missing> {
         (Some(false), Some(false)) => Ok(true),
         _ => Err(options_unknown(other)),
     }
+}
+
+/// Returns whether `other`, a TCP socket on the same port, could be in the way of `asking`. For
+/// an automatic port it is: such a port is never shared.
+pub(super) fn meet(asking: &Socket, other: &Socket) -> bool {
+    devices_meet(asking, other) && tcp_addresses_meet(asking, other)
 }
 
 pub(super) fn options_unknown(other: &Socket) -> Missing {

@@ -146,9 +146,6 @@ pub fn connected(
     if is_unspecified(near.ip) {
         near.ip = of_family(client.family, src);
     }
-    if !known {
-        near.port_by_connect = Some(true);
-    }
     near.remote = Some((of_family(client.family, dst), listener.port).into());
     let far = Socket {
         id: child,

@@ -1,10 +1,9 @@
 //! What `bind` asks of the port itself, for both families and protocols.
 
-use alloc::vec::Vec;
-
-use super::{MEASURED, UNPRIVILEGED_PORT_START, cite, effects::bound_socket, fixes};
+use super::{MEASURED, UNPRIVILEGED_PORT_START, cite, conflict, effects::bound_socket, fixes, udp};
 use crate::{
-    CAP_NET_BIND_SERVICE, Errno, FactKey, LocalPorts, Missing, Outcome, Rule, Socket, State, View,
+    CAP_NET_BIND_SERVICE, Errno, FactKey, Host, LocalPorts, Missing, Outcome, Protocol, Rule,
+    Socket, State, View,
 };
 
 /// Low ports want a capability.
@@ -71,28 +70,45 @@ pub static AUTOMATIC_PORT: Rule = Rule {
     fixes: &[&fixes::ANOTHER_PORT],
 };
 
-/// Returns whether no port is left for `asking`, whose address is set. A port without any owner
-/// always does; whether one that has owners would do depends on chance, so it is not asked.
+/// Returns whether no port is left for `asking`, whose address is set.
 pub(super) fn no_automatic_port(v: &View<'_>, asking: &Socket) -> Result<bool, Missing> {
-    let ports = v.local_ports()?;
-    let (low, high) = range(ports, asking.options.local_port_range);
-    let mut candidates = Vec::new();
-    for (port, sockets) in v.host().sockets.all()? {
-        let taken = sockets.iter().any(|s| s.protocol == asking.protocol);
-        if (low..=high).contains(&port) && taken {
-            candidates.push(port);
-        }
-    }
-    let reserved = |port: u16| ports.reserved.iter().any(|&(a, b)| (a..=b).contains(&port));
-    let free = (low..=high).any(|port| !reserved(port) && !candidates.contains(&port));
-    if free {
+    v.local_ports()?;
+    if automatic_port(v.host(), asking)?.is_some() {
         return Ok(false);
     }
-    Err(Missing::new(
-        FactKey::LocalPorts,
-        "every port of the automatic range has an owner, and which ones could be shared is not worked out",
-        "ss -tuan",
-    ))
+    // After a vain search the kernel may look again, sharing with `SO_REUSEADDR` sockets.
+    let may_share = asking.protocol == Protocol::Tcp
+        && asking.options.reuseaddr == Some(true)
+        && v.sysctl("net.ipv4.ip_autobind_reuse")? != 0;
+    if may_share {
+        return Err(Missing::new(
+            FactKey::LocalPorts,
+            "no port of the automatic range is free, and with ip_autobind_reuse one may be shared",
+            "try it",
+        ));
+    }
+    Ok(true)
+}
+
+/// Returns the lowest port that the kernel could choose for `asking`, whose address is set. It
+/// takes any of them by chance.
+pub fn automatic_port(host: &Host, asking: &Socket) -> Result<Option<u16>, Missing> {
+    let ports = host.local_ports.get()?;
+    let (low, high) = range(ports, asking.options.local_port_range);
+    let reserved = |port: u16| ports.reserved.iter().any(|&(a, b)| (a..=b).contains(&port));
+    drop(host.sockets.all()?);
+    for port in (low..=high).filter(|&port| !reserved(port)) {
+        let at_port = Socket { port, ..*asking };
+        let mut others = host.sockets.on(port)?.iter().filter(|s| s.protocol == asking.protocol);
+        let taken = match asking.protocol {
+            Protocol::Tcp => others.any(|other| conflict::meet(&at_port, other)),
+            Protocol::Udp => others.any(|other| udp::keeps_automatic_port(&at_port, other)),
+        };
+        if !taken {
+            return Ok(Some(port));
+        }
+    }
+    Ok(None)
 }
 
 /// The range for one socket: each end of its own counts only inside the namespace's range.

@@ -65,6 +65,16 @@ fn first_decides<'a>(
     Ok(false)
 }
 
+/// Returns whether the kernel does not choose `other`'s port for `asking`. Sockets that would let
+/// it be shared do not keep it.
+pub(super) fn keeps_automatic_port(asking: &Socket, other: &Socket) -> bool {
+    let reuse = both(asking.options.reuseaddr, other.options.reuseaddr);
+    let share = both(asking.options.reuseport, other.options.reuseport);
+    let share = both(share, same_user(asking, other));
+    let meet = devices_meet(asking, other) && addresses_meet(asking, other, true, true);
+    meet && reuse != Some(true) && share != Some(true)
+}
+
 fn is_specific(socket: &Socket) -> bool {
     let wild = match socket.ip {
         core::net::IpAddr::V6(ip) => v4_mapped(ip).is_some_and(|ip| ip.is_unspecified()),

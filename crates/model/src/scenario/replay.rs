@@ -1,0 +1,460 @@
+//! Plays a scenario on a backend and compares what it answers with what was recorded.
+
+use alloc::{
+    collections::BTreeMap,
+    format,
+    string::{String, ToString},
+    vec,
+    vec::Vec,
+};
+use core::net::{IpAddr, Ipv6Addr};
+
+use super::{
+    Backend, Unsupported, Who,
+    format::{Scenario, Step, Value},
+};
+use crate::{
+    AF_INET, AF_INET6, AF_UNSPEC, CAP_NET_ADMIN, CAP_NET_BIND_SERVICE, CAP_NET_RAW, Call, CapSet,
+    Family, Outcome, Protocol, SockAddr, SockOption, SocketId,
+};
+
+/// How one step ended.
+#[derive(Clone, Debug, PartialEq)]
+pub enum StepResult {
+    /// As recorded.
+    Agree,
+    /// Otherwise.
+    Disagree {
+        /// The step, as it stands in the file.
+        op: String,
+        /// What was recorded.
+        expected: String,
+        /// What the backend answered.
+        answered: String,
+    },
+    /// More than one outcome is possible.
+    Undetermined(String),
+    /// The backend does not do this.
+    Unsupported(String),
+}
+
+/// How a scenario ended.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Tally {
+    /// Every step that was compared, by its place in the file, up to the first that was not.
+    pub steps: Vec<(usize, StepResult)>,
+}
+
+impl Tally {
+    /// The first step that did not agree.
+    pub fn first_bad(&self) -> Option<&(usize, StepResult)> {
+        self.steps.iter().find(|(_, result)| *result != StepResult::Agree)
+    }
+}
+
+/// A scenario being played.
+pub struct Replay<'a, B> {
+    backend: &'a mut B,
+    names: BTreeMap<String, (SocketId, Family)>,
+    ports: BTreeMap<String, u16>,
+    next_id: u64,
+}
+
+/// What a step is compared by.
+enum Done {
+    /// An answer, against `expect`.
+    Answer(Vec<Outcome>),
+    /// A text, against what the step says it is.
+    Is(bool, String, String),
+    /// Nothing to compare.
+    Nothing,
+}
+
+impl<'a, B: Backend> Replay<'a, B> {
+    /// Starts on `backend`.
+    pub fn new(backend: &'a mut B) -> Replay<'a, B> {
+        Replay { backend, names: BTreeMap::new(), ports: BTreeMap::new(), next_id: 1 }
+    }
+
+    /// Plays every step, up to the first that cannot be compared.
+    pub fn run(mut self, scenario: &Scenario) -> Tally {
+        let mut tally = Tally::default();
+        for (at, step) in scenario.steps.iter().enumerate() {
+            let result = match self.step(step) {
+                Ok(Done::Nothing) => continue,
+                Ok(Done::Answer(possible)) => compare(step, &possible),
+                Ok(Done::Is(true, ..)) => StepResult::Agree,
+                Ok(Done::Is(false, expected, answered)) => {
+                    StepResult::Disagree { op: step.op.clone(), expected, answered }
+                }
+                Err(Unsupported(why)) => StepResult::Unsupported(why),
+            };
+            let stop = matches!(result, StepResult::Unsupported(_) | StepResult::Undetermined(_));
+            tally.steps.push((at, result));
+            if stop {
+                break;
+            }
+        }
+        tally
+    }
+
+    fn step(&mut self, step: &Step) -> Result<Done, Unsupported> {
+        let who = who(step)?;
+        match step.op.as_str() {
+            "socket" => self.create(step, who).map(|(_, failed)| match failed {
+                Some(outcome) => Done::Answer(vec![outcome]),
+                None => Done::Answer(vec![Outcome::Ok]),
+            }),
+            "bind" | "listen" | "setopt" => {
+                let id = match self.create(step, who)? {
+                    (_, Some(failed)) => return Ok(Done::Answer(vec![failed])),
+                    (id, None) => id,
+                };
+                let call = match step.op.as_str() {
+                    "bind" => Call::Bind(self.address(step)?),
+                    "listen" => Call::Listen(step.backlog.unwrap_or(1) as i32),
+                    _ => Call::SetOption(self.sock_option(
+                        step.name.as_deref().unwrap_or_default(),
+                        step.value.as_ref().unwrap_or(&Value::Int(1)),
+                    )?),
+                };
+                self.call(id, call, who, step)
+            }
+            "close" => {
+                let id = self.named(step)?;
+                self.backend.close(id);
+                self.names.remove(step.socket.as_deref().unwrap_or_default());
+                Ok(Done::Nothing)
+            }
+            "connect" => {
+                let id = match self.create(step, who)? {
+                    (_, Some(failed)) => return Ok(Done::Answer(vec![failed])),
+                    (id, None) => id,
+                };
+                let addr = self.address(step)?;
+                let possible = self.backend.connect(id, addr, who)?;
+                self.save_port(id, step)?;
+                Ok(Done::Answer(possible))
+            }
+            "accept" => {
+                let listener = self.named(step)?;
+                let family = self.names[step.socket.as_deref().unwrap_or_default()].1;
+                let child = self.new_id();
+                let name = step.accepted.clone().unwrap_or_else(|| format!("accepted{}", child.0));
+                let possible = self.backend.accept(listener, child, who)?;
+                self.names.insert(name, (child, family));
+                Ok(Done::Answer(possible))
+            }
+            "getsockname" => self.getsockname(step),
+            "getopt" => {
+                let id = self.named(step)?;
+                let name = step.name.as_deref().unwrap_or_default();
+                let value = self.backend.option(id, name)?;
+                let wanted = match &step.expect_value {
+                    Some(Value::Text(device)) => self.backend.device(device).map(i64::from),
+                    Some(value) => value.int(),
+                    None => None,
+                };
+                let wanted = wanted.ok_or_else(|| Unsupported(format!("getopt {name}")))?;
+                Ok(Done::Is(value == wanted, wanted.to_string(), value.to_string()))
+            }
+            "sysctl" => {
+                let value = match step.value.as_ref() {
+                    Some(Value::Text(text)) => text.clone(),
+                    Some(value) => value.int().unwrap_or_default().to_string(),
+                    None => return Err(Unsupported("a sysctl without value".into())),
+                };
+                let key = step.key.as_deref().unwrap_or_default();
+                self.backend.sysctl(key, &value).map(Done::Answer)
+            }
+            "cmd" => {
+                self.backend.command(step.cmd.as_deref().unwrap_or_default())?;
+                Ok(Done::Nothing)
+            }
+            "sleep" => {
+                let seconds = match step.seconds {
+                    Some(Value::Float(seconds)) => seconds,
+                    Some(Value::Int(seconds)) => seconds as f64,
+                    _ => 1.0,
+                };
+                self.backend.sleep((seconds * 1000.0) as u64);
+                Ok(Done::Nothing)
+            }
+            op => Err(Unsupported(format!("op {op}"))),
+        }
+    }
+
+    /// Makes a call, settles it as recorded, and remembers a port that was chosen.
+    fn call(
+        &mut self,
+        id: SocketId,
+        call: Call,
+        who: Who,
+        step: &Step,
+    ) -> Result<Done, Unsupported> {
+        let possible = self.backend.call(id, call, who)?;
+        let recorded = expected(step)?;
+        let happened = match possible.as_slice() {
+            [only] => *only,
+            several => *several.iter().find(|o| recorded.contains(o)).unwrap_or(&several[0]),
+        };
+        self.backend.settle(id, call, happened, None);
+        if happened == Outcome::Ok {
+            self.save_port(id, step)?;
+        }
+        // Which port is left is chance; a set that holds what was recorded says all there is.
+        let automatic = match call {
+            Call::Bind(addr) => addr.port == 0,
+            _ => false,
+        };
+        Ok(Done::Answer(if automatic { vec![happened] } else { possible }))
+    }
+
+    fn save_port(&mut self, id: SocketId, step: &Step) -> Result<(), Unsupported> {
+        if let Some(name) = &step.save_port {
+            let (_, _, port) = self.backend.local(id)?;
+            self.ports.insert(name.clone(), port);
+        }
+        Ok(())
+    }
+
+    /// Returns the socket a step names, made with its options if it is new; and the answer of
+    /// the call that failed while making it.
+    fn create(
+        &mut self,
+        step: &Step,
+        who: Who,
+    ) -> Result<(SocketId, Option<Outcome>), Unsupported> {
+        let name = step.socket.clone().unwrap_or_default();
+        if let Some(&(id, _)) = self.names.get(&name) {
+            return Ok((id, None));
+        }
+        let family = match step.family.as_deref() {
+            Some("inet") | None => Family::Inet,
+            Some("inet6") => Family::Inet6,
+            Some(other) => return Err(Unsupported(format!("family {other}"))),
+        };
+        let protocol = match (step.kind.as_deref(), step.proto.as_deref()) {
+            (Some("stream") | None, None | Some("tcp")) => Protocol::Tcp,
+            (Some("dgram"), None | Some("udp")) => Protocol::Udp,
+            (kind, proto) => {
+                let words = [kind.unwrap_or_default(), proto.unwrap_or_default()];
+                return Err(Unsupported(format!("socket {}", words.join(" ").trim())));
+            }
+        };
+        let id = self.new_id();
+        let made = self.backend.socket(id, family, protocol, who)?;
+        if let [failed @ Outcome::Errno(_)] = made.as_slice() {
+            return Ok((id, Some(*failed)));
+        }
+        self.names.insert(name, (id, family));
+        for (option, value) in &step.opts {
+            let call = Call::SetOption(self.sock_option(option, value)?);
+            let possible = self.backend.call(id, call, who)?;
+            let [only] = possible.as_slice() else {
+                return Err(Unsupported(format!("option {option} is undetermined")));
+            };
+            self.backend.settle(id, call, *only, None);
+            if let failed @ Outcome::Errno(_) = only {
+                return Ok((id, Some(*failed)));
+            }
+        }
+        Ok((id, None))
+    }
+
+    fn sock_option(&mut self, name: &str, value: &Value) -> Result<SockOption, Unsupported> {
+        let unsupported = || Unsupported(format!("option {name}"));
+        let on = || value.int().map(|n| n != 0).ok_or_else(unsupported);
+        Ok(match name {
+            "reuseaddr" => SockOption::ReuseAddr(on()?),
+            "reuseport" => SockOption::ReusePort(on()?),
+            "shareuid" => SockOption::ShareUid(on()?),
+            "v6only" => SockOption::V6Only(on()?),
+            "freebind" | "v6freebind" => SockOption::Freebind(on()?),
+            "transparent" | "v6transparent" => SockOption::Transparent(on()?),
+            "bind_address_no_port" => SockOption::BindAddressNoPort(on()?),
+            "portrange" => SockOption::PortRangeLow(value.text() == Some("low")),
+            "local_port_range" => match value {
+                Value::List(ends) => {
+                    let end = |i: usize| ends.get(i).and_then(Value::int).unwrap_or(0) as u16;
+                    SockOption::LocalPortRange(end(0), end(1))
+                }
+                _ => return Err(unsupported()),
+            },
+            "bindtodevice" => match value.text() {
+                Some("") => SockOption::BindToDevice(Some(0)),
+                Some(name) => SockOption::BindToDevice(self.backend.device(name)),
+                None => return Err(unsupported()),
+            },
+            _ => return Err(unsupported()),
+        })
+    }
+
+    fn getsockname(&mut self, step: &Step) -> Result<Done, Unsupported> {
+        let id = self.named(step)?;
+        let (ip, _, port) = self.backend.local(id)?;
+        if let Some(name) = &step.save_port {
+            self.ports.insert(name.clone(), port);
+        }
+        let addr_ok = match step.expect_addr.as_deref().map(str::parse::<IpAddr>) {
+            Some(Ok(wanted)) => wanted == ip,
+            Some(Err(_)) => return Err(Unsupported("an address that cannot be read".into())),
+            None => true,
+        };
+        let port_ok = match &step.expect_port {
+            None => true,
+            Some(Value::Int(wanted)) => i64::from(port) == *wanted,
+            Some(Value::Text(word)) if word == "nonzero" => port != 0,
+            Some(Value::Text(name)) => self.ports.get(name) == Some(&port),
+            Some(Value::List(ends)) => {
+                let end = |i: usize| ends.get(i).and_then(Value::int).unwrap_or(0);
+                (end(0)..=end(1)).contains(&i64::from(port))
+            }
+            Some(_) => return Err(Unsupported("a port that cannot be read".into())),
+        };
+        let wanted = format!(
+            "{} {:?}",
+            step.expect_addr.as_deref().unwrap_or("*"),
+            step.expect_port.as_ref().unwrap_or(&Value::Null(()))
+        );
+        Ok(Done::Is(addr_ok && port_ok, wanted, format!("{ip} {port}")))
+    }
+
+    fn named(&self, step: &Step) -> Result<SocketId, Unsupported> {
+        let name = step.socket.as_deref().unwrap_or_default();
+        let known = self.names.get(name).map(|(id, _)| *id);
+        known.ok_or_else(|| Unsupported(format!("no socket {name}")))
+    }
+
+    fn new_id(&mut self) -> SocketId {
+        self.next_id += 1;
+        SocketId(self.next_id)
+    }
+
+    /// The address of a step, laid out as it says.
+    fn address(&mut self, step: &Step) -> Result<SockAddr, Unsupported> {
+        if step.rawaddr.is_some() {
+            return Err(Unsupported("rawaddr".into()));
+        }
+        let text = step.addr.as_deref().unwrap_or("0.0.0.0");
+        let (text, zone) = match text.split_once('%') {
+            Some((ip, zone)) => (ip, Some(zone.to_string())),
+            None => (text, None),
+        };
+        let ip: IpAddr =
+            text.parse().map_err(|_| Unsupported(format!("address {text} cannot be read")))?;
+        let zone = zone.map(Value::Text).or(step.scope.clone());
+        let scope = match &zone {
+            None => 0,
+            Some(Value::Int(index)) => *index as u32,
+            Some(Value::Text(name)) => match (self.backend.device(name), name.parse()) {
+                (Some(index), _) | (None, Ok(index)) => index,
+                (None, Err(_)) => return Err(Unsupported(format!("no interface {name}"))),
+            },
+            Some(_) => return Err(Unsupported("a zone that cannot be read".into())),
+        };
+        let port = self.port(step.port.as_ref().unwrap_or(&Value::Int(0)))?;
+        let layout = match step.addr_layout.as_deref() {
+            Some("inet") => Family::Inet,
+            Some("inet6") => Family::Inet6,
+            Some(other) => return Err(Unsupported(format!("layout {other}"))),
+            None => Family::of(ip),
+        };
+        let mut addr = match (layout, ip) {
+            (Family::Inet, IpAddr::V4(ip)) => SockAddr::v4(ip, port),
+            (Family::Inet6, IpAddr::V6(ip)) => SockAddr::v6(ip, port, scope),
+            (Family::Inet6, IpAddr::V4(ip)) if ip.is_unspecified() => {
+                SockAddr::v6(Ipv6Addr::UNSPECIFIED, port, scope)
+            }
+            _ => return Err(Unsupported(format!("address {ip} laid out as {layout:?}"))),
+        };
+        if let Some(family) = &step.addr_family {
+            addr.family = match family {
+                Value::Int(number) => *number as u16,
+                Value::Text(name) => match name.as_str() {
+                    "unspec" => AF_UNSPEC,
+                    "inet" => AF_INET,
+                    "inet6" => AF_INET6,
+                    other => return Err(Unsupported(format!("address family {other}"))),
+                },
+                _ => return Err(Unsupported("an address family that cannot be read".into())),
+            };
+        }
+        if let Some(len) = step.addrlen {
+            addr.len = len as u32;
+        }
+        Ok(addr)
+    }
+
+    /// A number, a variable, or a variable plus a number.
+    fn port(&mut self, value: &Value) -> Result<u16, Unsupported> {
+        let text = match value {
+            Value::Int(port) => return Ok(*port as u16),
+            Value::Text(text) => text,
+            _ => return Err(Unsupported("a port that cannot be read".into())),
+        };
+        let (name, plus) = match text.split_once('+') {
+            Some((name, plus)) => (name, plus.parse().unwrap_or(0)),
+            None => (text.as_str(), 0),
+        };
+        let base = match self.ports.get(name) {
+            Some(&port) => port,
+            None => {
+                let port = self.backend.free_port();
+                self.ports.insert(name.to_string(), port);
+                port
+            }
+        };
+        Ok(base.saturating_add(plus))
+    }
+}
+
+fn who(step: &Step) -> Result<Who, Unsupported> {
+    let Some(names) = &step.caps else {
+        return Ok(Who { uid: step.uid.unwrap_or(0), caps: None });
+    };
+    let mut caps = CapSet::NONE;
+    for name in names {
+        let known = [CAP_NET_BIND_SERVICE, CAP_NET_ADMIN, CAP_NET_RAW];
+        let wanted = name.to_uppercase();
+        let wanted = wanted.strip_prefix("CAP_").unwrap_or(&wanted);
+        let cap = known.iter().find(|c| c.name.strip_prefix("CAP_") == Some(wanted));
+        let cap = cap.ok_or_else(|| Unsupported(format!("capability {name}")))?;
+        caps = caps.with(*cap);
+    }
+    Ok(Who { uid: step.uid.unwrap_or(0), caps: Some(caps) })
+}
+
+/// What a step says its call answered.
+fn expected(step: &Step) -> Result<Vec<Outcome>, Unsupported> {
+    let one = |value: &Value| {
+        let name = value.text().unwrap_or_default();
+        // A failed setsockopt is written `setopt:NAME:ERRNO`.
+        let errno = name.rsplit(':').next().unwrap_or_default();
+        Outcome::from_name(errno).ok_or_else(|| Unsupported(format!("outcome {name}")))
+    };
+    match &step.expect {
+        None => Ok(vec![Outcome::Ok]),
+        Some(Value::List(list)) => list.iter().map(one).collect(),
+        Some(value) => Ok(vec![one(value)?]),
+    }
+}
+
+fn compare(step: &Step, possible: &[Outcome]) -> StepResult {
+    let recorded = match expected(step) {
+        Ok(recorded) => recorded,
+        Err(Unsupported(why)) => return StepResult::Unsupported(why),
+    };
+    let names = |list: &[Outcome]| list.iter().map(|o| o.name()).collect::<Vec<_>>().join("|");
+    if possible.iter().all(|o| recorded.contains(o)) {
+        StepResult::Agree
+    } else if possible.iter().any(|o| recorded.contains(o)) {
+        StepResult::Undetermined(names(possible))
+    } else {
+        StepResult::Disagree {
+            op: step.op.clone(),
+            expected: names(&recorded),
+            answered: names(possible),
+        }
+    }
+}
