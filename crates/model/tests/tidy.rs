@@ -225,15 +225,18 @@ fn nothing_left_out() -> Vec<Problem> {
     let mut listed: BTreeSet<&str> = rules().iter().map(|rule| rule.id).collect();
     listed.extend(rules().iter().flat_map(|rule| rule.fixes).map(|fix| fix.id));
     listed.extend(features().map(|feature| feature.id));
-    let mut found = Vec::new();
+    let (mut found, mut declared) = (Vec::new(), BTreeSet::new());
     for (file, text) in sources() {
         for kind in ["Rule", "Fix", "Feature"] {
             let declaration = format!(": {kind} = {kind} {{");
             for body in text.split(&declaration).skip(1) {
                 let id = body.split("id: \"").nth(1).and_then(|rest| rest.split('"').next());
-                let id = id.unwrap_or("");
-                if !listed.contains(id) {
-                    found.push(problem("listed", id, format!("{kind} of {file} is on no list")));
+                let id = id.unwrap_or("").to_owned();
+                if !listed.contains(id.as_str()) {
+                    found.push(problem("listed", &id, format!("{kind} of {file} is on no list")));
+                }
+                if !declared.insert(id.clone()) {
+                    found.push(problem("unique", &id, format!("{file} declares it once more")));
                 }
             }
         }
