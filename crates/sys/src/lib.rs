@@ -1,4 +1,19 @@
 //! Every system call portwise makes, one file per kernel interface, named as its man page.
 //!
-//! This crate decides nothing: it reads and returns. It is the only one with `unsafe`.
+//! This crate decides nothing: it reads (or does) and returns plain owned values. It is the only
+//! one with `unsafe`. What a caller may not see comes back as an error that says so, never as an
+//! empty answer.
+//!
+//! Everything but [`Errno`] and [`Error`] exists on Linux only.
 #![allow(unsafe_code)]
+
+mod errno;
+
+pub use errno::{Errno, Error};
+
+#[cfg(target_os = "linux")]
+pub mod netlink;
+#[cfg(target_os = "linux")]
+pub mod rtnetlink;
+#[cfg(target_os = "linux")]
+pub mod sockdiag;

@@ -1,0 +1,155 @@
+//! rtnetlink(7): links, addresses, routes and policy rules of a network namespace.
+//!
+//! Reading needs no privilege.
+
+mod address;
+mod link;
+mod route;
+mod rule;
+
+pub use address::{Address, parse_address};
+pub use link::{Link, parse_link};
+pub use route::{NextHop, Route, RouteQuery, parse_route};
+pub use rule::{PolicyRule, parse_rule};
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use crate::Error;
+use crate::netlink::{Attribute, Malformed, NETLINK_ROUTE, Netlink, Request};
+
+const RTM_NEWLINK: u16 = 16;
+const RTM_GETLINK: u16 = 18;
+const RTM_NEWADDR: u16 = 20;
+const RTM_GETADDR: u16 = 22;
+const RTM_NEWROUTE: u16 = 24;
+const RTM_GETROUTE: u16 = 26;
+const RTM_NEWRULE: u16 = 32;
+const RTM_GETRULE: u16 = 34;
+
+/// The table of routes to this host's own addresses.
+pub const RT_TABLE_LOCAL: u32 = 255;
+/// The table ip-route(8) shows by default.
+pub const RT_TABLE_MAIN: u32 = 254;
+/// The table for routes of last resort, empty unless someone uses it.
+pub const RT_TABLE_DEFAULT: u32 = 253;
+
+/// A socket that reads the network configuration of the namespace it was opened in.
+#[derive(Debug)]
+pub struct RtNetlink {
+    netlink: Netlink,
+}
+
+impl RtNetlink {
+    /// Opens it in the thread's network namespace. Needs no privilege.
+    ///
+    /// # Errors
+    /// Those of [`Netlink::open`].
+    pub fn open() -> Result<RtNetlink, Error> {
+        Ok(RtNetlink { netlink: Netlink::open(NETLINK_ROUTE, "rtnetlink")? })
+    }
+
+    /// Lists the network interfaces.
+    ///
+    /// # Errors
+    /// Those of [`Netlink::dump`].
+    pub fn links(&mut self) -> Result<Vec<Link>, Error> {
+        self.dump(&link::links_request(), RTM_NEWLINK, parse_link)
+    }
+
+    /// Lists the IPv4 and IPv6 addresses of every interface.
+    ///
+    /// # Errors
+    /// Those of [`Netlink::dump`].
+    pub fn addresses(&mut self) -> Result<Vec<Address>, Error> {
+        // ifaddrmsg of family 0: both.
+        self.dump(&Request::new(RTM_GETADDR, &[0; 8]), RTM_NEWADDR, parse_address)
+    }
+
+    /// Lists the routes of both families in one table, or in all with `None`.
+    ///
+    /// The kernel filters if it can (≥ 4.20). A table that does not exist has no routes.
+    ///
+    /// # Errors
+    /// Those of [`Netlink::dump`].
+    pub fn routes(&mut self, table: Option<u32>) -> Result<Vec<Route>, Error> {
+        let mut routes = Vec::new();
+        for family in [libc::AF_INET as u8, libc::AF_INET6 as u8] {
+            let request = route::routes_request(family, table, self.netlink.filters_dumps());
+            match self.dump(&request, RTM_NEWROUTE, parse_route) {
+                // Where IPv6 is switched off the kernel may answer with another family.
+                Ok(rows) => routes.extend(rows.into_iter().filter(|r| r.family == family)),
+                Err(error) if error.errno == crate::Errno::ENOENT && table.is_some() => {}
+                Err(error) => return Err(error),
+            }
+        }
+        routes.retain(|route| table.is_none_or(|table| route.table == table));
+        Ok(routes)
+    }
+
+    /// Asks which route the kernel would take.
+    ///
+    /// `None` if there is no answer but no error either, which no kernel is known to do.
+    ///
+    /// # Errors
+    /// `ENETUNREACH`, `EHOSTUNREACH`, `EACCES`, `EINVAL`: what connect(2) would get from routing.
+    pub fn route_to(&mut self, query: &RouteQuery) -> Result<Option<Route>, Error> {
+        let rows = self.netlink.request(&route::route_request(query), 0, |message| {
+            if message.kind != RTM_NEWROUTE {
+                return Ok(None);
+            }
+            parse_route(message.payload).map(Some)
+        })?;
+        Ok(rows.into_iter().next())
+    }
+
+    /// Lists the policy rules of `AF_INET` or `AF_INET6`, first consulted first.
+    ///
+    /// # Errors
+    /// `EAFNOSUPPORT`, `EOPNOTSUPP` if the kernel has no policy routing for the family: then the
+    /// default tables are consulted.
+    pub fn rules(&mut self, family: u8) -> Result<Vec<PolicyRule>, Error> {
+        let mut fixed = [0; 12];
+        fixed[0] = family;
+        self.dump(&Request::new(RTM_GETRULE, &fixed), RTM_NEWRULE, parse_rule)
+    }
+
+    fn dump<T>(
+        &mut self,
+        request: &Request,
+        kind: u16,
+        parse: impl Fn(&[u8]) -> Result<T, Malformed>,
+    ) -> Result<Vec<T>, Error> {
+        self.netlink.dump(request, |message| {
+            if message.kind != kind {
+                return Ok(None);
+            }
+            parse(message.payload).map(Some)
+        })
+    }
+}
+
+/// Reads an address of 4 or 16 bytes.
+fn ip(attribute: &Attribute<'_>) -> Option<IpAddr> {
+    ip_bytes(attribute.payload)
+}
+
+fn ip_bytes(bytes: &[u8]) -> Option<IpAddr> {
+    if let Ok(v4) = <[u8; 4]>::try_from(bytes) {
+        return Some(Ipv4Addr::from(v4).into());
+    }
+    <[u8; 16]>::try_from(bytes).ok().map(|v6| Ipv6Addr::from(v6).into())
+}
+
+fn octets(address: IpAddr) -> Vec<u8> {
+    match address {
+        IpAddr::V4(v4) => v4.octets().to_vec(),
+        IpAddr::V6(v6) => v6.octets().to_vec(),
+    }
+}
+
+fn family_of(address: IpAddr) -> u8 {
+    match address {
+        IpAddr::V4(_) => libc::AF_INET as u8,
+        IpAddr::V6(_) => libc::AF_INET6 as u8,
+    }
+}
