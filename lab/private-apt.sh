@@ -28,7 +28,7 @@ mkdir -p "$root"/{lists/partial,cache/archives/partial,etc/none}
 keyring=/usr/share/keyrings/debian-archive-keyring.gpg
 [[ -r $keyring ]] || trouble "$keyring is missing (package debian-archive-keyring)"
 archives=$(apt-get indextargets --format '$(REPO_URI) $(RELEASE) $(ORIGIN)' 'Created-By: Packages' |
-    awk '$3 == "Debian" || $3 == "" || $3 ~ /ORIGIN/ { print $1, ($2 ~ /-security/ ? "security" : "main") }' | sort -u)
+    awk '$3 == "Debian" || $3 == "" || $3 ~ /ORIGIN/ { print $1, ($2 ~ /-security/ ? "security" : "main") }' | sort -u) || true
 [[ -n $archives ]] || trouble "apt knows no Debian archive here"
 while read -r uri kind; do
     for suite in "${suites[@]}"; do
