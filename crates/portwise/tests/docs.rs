@@ -1,0 +1,159 @@
+//! `docs/reference/` is what the registry says: compared by default, written anew with
+//! `PORTWISE_BLESS=1`.
+
+use std::fmt::Write;
+use std::net::{Ipv4Addr, Ipv6Addr};
+use std::path::Path;
+use std::{env, fs};
+
+use portwise_model::{
+    Basis, Call, Cite, Family, Feature, KernelFamily, Protocol, Request, Rule, SockAddr, Socket,
+    SocketId, features, path, rules,
+};
+
+const BLESS: &str = "PORTWISE_BLESS=1 cargo test -p portwise --test docs";
+
+#[test]
+fn rules_reference_is_current() {
+    compare("rules.md", &rules_reference());
+}
+
+/// Compares a generated file with the one in the repository, or writes it.
+fn compare(name: &str, generated: &str) {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/reference").join(name);
+    if env::var_os("PORTWISE_BLESS").is_some_and(|value| value == "1") {
+        fs::create_dir_all(file.parent().unwrap()).unwrap();
+        fs::write(&file, generated).unwrap();
+        return;
+    }
+    let there = fs::read_to_string(&file).unwrap_or_default();
+    let lines = there.lines().zip(generated.lines()).take_while(|(a, b)| a == b).count();
+    assert!(
+        there == generated,
+        "docs/reference/{name} is not current from line {} on; write it anew with\n{BLESS}",
+        lines + 1
+    );
+}
+
+const KERNELS: [(KernelFamily, &str); 2] =
+    [(KernelFamily::Linux, "Linux"), (KernelFamily::Xnu, "macOS (XNU)")];
+
+fn rules_reference() -> String {
+    let mut text = format!(
+        "# Rules\n\nGenerated from the registry by `{BLESS}`. Change the rule or its page, not this file.\n"
+    );
+    for (kernel, name) in KERNELS {
+        let of_kernel = |id: &str| id.split('.').next() == Some(kernel.name());
+        let rules: Vec<&Rule> = rules().into_iter().filter(|rule| of_kernel(rule.id)).collect();
+        let features: Vec<&Feature> = features().filter(|f| of_kernel(f.id)).collect();
+        if rules.is_empty() {
+            continue;
+        }
+        write!(text, "\n## {name}\n\n").unwrap();
+        text.push_str(&table(&rules));
+        text.push_str(&orders(kernel));
+        text.push_str(&versions(&features));
+        rules.iter().for_each(|rule| text.push_str(&page(rule)));
+    }
+    text
+}
+
+fn table(rules: &[&Rule]) -> String {
+    let mut text = String::from("| rule | requirement | else |\n|---|---|---|\n");
+    for rule in rules {
+        let anchor: String = rule.id.chars().filter(|&c| c != '.').collect();
+        writeln!(text, "| [`{}`](#{anchor}) | {} | `{}` |", rule.id, rule.title, rule.outcome)
+            .unwrap();
+    }
+    text
+}
+
+/// In which order the kernel makes its checks, for the calls whose lists differ.
+fn orders(kernel: KernelFamily) -> String {
+    let mut text = String::from("\n### In which order\n");
+    for (family, protocol) in [
+        (Family::Inet, Protocol::Tcp),
+        (Family::Inet, Protocol::Udp),
+        (Family::Inet6, Protocol::Tcp),
+        (Family::Inet6, Protocol::Udp),
+    ] {
+        let addr = match family {
+            Family::Inet => SockAddr::v4(Ipv4Addr::LOCALHOST, 80),
+            Family::Inet6 => SockAddr::v6(Ipv6Addr::LOCALHOST, 80, 0),
+        };
+        let socket = Socket::new(SocketId(0), family, protocol, 0);
+        for (call, verb) in [(Call::Bind(addr), "bind"), (Call::Listen(1), "listen")] {
+            let list = path(kernel, &Request { call, socket });
+            if list.is_empty() {
+                continue;
+            }
+            writeln!(text, "\n`{verb}`, {} {}:", family_name(family), protocol_name(protocol))
+                .unwrap();
+            for (n, rule) in list.iter().enumerate() {
+                writeln!(text, "{}. {} (`{}`)", n + 1, rule.title, rule.outcome).unwrap();
+            }
+        }
+    }
+    text
+}
+
+fn family_name(family: Family) -> &'static str {
+    match family {
+        Family::Inet => "IPv4",
+        Family::Inet6 => "IPv6",
+    }
+}
+
+fn protocol_name(protocol: Protocol) -> &'static str {
+    match protocol {
+        Protocol::Tcp => "TCP",
+        Protocol::Udp => "UDP",
+    }
+}
+
+fn versions(features: &[&Feature]) -> String {
+    if features.is_empty() {
+        return String::new();
+    }
+    let mut text = String::from(
+        "\n### What differs between versions\n\nWhat lies between the two columns was not read. On the running kernel a probe may overrule\nthe version: distributions carry changes back.\n\n| feature | what is so with it | last without | first with |\n|---|---|---|---|\n",
+    );
+    for f in features {
+        let without = f.last_without.map_or_else(|| "-".to_owned(), |version| version.to_string());
+        writeln!(text, "| `{}` | {} | {without} | {} |", f.id, f.title, f.first_with).unwrap();
+    }
+    text
+}
+
+/// The page of a rule, its headings two levels down, with how the rule is known.
+fn page(rule: &Rule) -> String {
+    let mut text = format!("\n### {}\n", rule.id);
+    let mut code = false;
+    for line in rule.page.lines() {
+        code ^= line.trim_start().starts_with("```");
+        match line.strip_prefix("# ").or(line.strip_prefix("## ")).filter(|_| !code) {
+            Some(title) if line.starts_with("# ") => {
+                writeln!(text, "**{title}**, else `{}`", rule.outcome).unwrap();
+            }
+            Some(section) => writeln!(text, "#### {section}").unwrap(),
+            None => writeln!(text, "{line}").unwrap(),
+        }
+    }
+    let note = match rule.basis {
+        Basis::Measured(note) => format!(" ([{note}](../../{note}))"),
+        _ => String::new(),
+    };
+    write!(text, "\n#### How it is known\n{}{note}\n", capitalized(rule.basis.word())).unwrap();
+    rule.cites.iter().for_each(|cite| text.push_str(&source(cite)));
+    text
+}
+
+fn source(cite: &Cite) -> String {
+    let Cite { repo, rev, path, function, needle } = cite;
+    format!("- {repo} {rev}, `{path}`, `{function}`: `{needle}`\n")
+}
+
+fn capitalized(text: &str) -> String {
+    let mut chars = text.chars();
+    chars.next().map(|c| c.to_uppercase().chain(chars).collect()).unwrap_or_default()
+}
