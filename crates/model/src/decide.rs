@@ -141,7 +141,7 @@ pub fn path(kernel: KernelFamily, request: &Request) -> &'static [&'static Rule]
         (KernelFamily::Linux, Call::Listen(_)) => linux::listen_path(protocol),
         (KernelFamily::Linux, Call::SetOption(option)) => linux::option_path(option),
         (KernelFamily::Xnu, Call::Bind(addr)) => xnu::bind_path(&request.socket, &addr),
-        (KernelFamily::Xnu, Call::Listen(_)) => xnu::LISTEN,
+        (KernelFamily::Xnu, Call::Listen(_)) => xnu::listen_path(&request.socket),
         (KernelFamily::Xnu, Call::SetOption(_)) => &[],
     }
 }

@@ -37,7 +37,9 @@ pub enum FactKey {
     UserNs,
     /// A feature that neither the version nor a probe decides.
     Feature(Text),
-    /// A gate that answers by a policy nobody can read from here, by its name.
+    /// Which gates the host has that answer by rules nobody can read from here.
+    Policies,
+    /// Such a gate, by its name.
     Policy(Text),
 }
 

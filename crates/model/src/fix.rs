@@ -109,3 +109,14 @@ pub fn command(fix: &Fix, blanks: &[(&str, &str)]) -> String {
     }
     text
 }
+
+/// A port to offer instead of `port`: the one people use when the low one is not to be had, or
+/// the next.
+pub(crate) fn suggested_port(port: u16) -> u16 {
+    match port {
+        80 => 8080,
+        443 => 8443,
+        1..1024 => 8000 + port,
+        _ => port.saturating_add(1),
+    }
+}

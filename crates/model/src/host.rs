@@ -25,6 +25,9 @@ pub struct Host {
     pub sockets: Sockets,
     /// What the kernel remembers about sharing TCP ports (Linux).
     pub buckets: Fact<Buckets>,
+    /// The gates that answer by rules nobody can read from here, such as a sandbox or a third
+    /// party's socket filter, by the names the kernel's rules give them.
+    pub policies: Fact<Vec<Text>>,
 }
 
 impl Host {
@@ -39,6 +42,7 @@ impl Host {
             local_ports: Fact::not_asked(FactKey::LocalPorts),
             sockets: Sockets::not_asked(),
             buckets: Fact::not_asked(FactKey::BindBucket(0)),
+            policies: Fact::not_asked(FactKey::Policies),
         }
     }
 

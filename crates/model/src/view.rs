@@ -6,7 +6,7 @@ use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use crate::{
     AddrState, Call, Cap, CapSet, Fact, FactKey, Feature, Host, IfAddr, LocalPorts, LocalRoute,
-    Missing, Request, SockAddr, SockOption, Socket, Subject, Text, UserNs,
+    Missing, Protocol, Request, SockAddr, SockOption, Socket, Subject, Text, UserNs,
 };
 
 /// A fact that a rule looked at.
@@ -40,6 +40,8 @@ pub enum Evidence {
     IfAddr(Option<(u32, IfAddr)>),
     /// Whether the interface with this index exists.
     Device(u32, bool),
+    /// The host has no gate of this name.
+    NoGate(&'static str),
     /// Whether the kernel has a feature, and how that is known.
     Feature(&'static Feature, bool, Text),
     /// A socket that is in the way.
@@ -92,6 +94,11 @@ impl<'a> View<'a> {
     pub fn socket(&self) -> &'a Socket {
         self.note(|| Evidence::Asking(self.request.socket));
         &self.request.socket
+    }
+
+    /// The protocol of the socket. A list of rules is for one protocol, so this is no evidence.
+    pub fn protocol(&self) -> Protocol {
+        self.request.socket.protocol
     }
 
     /// The address given to `bind`. Panics in a rule that is on no list of `bind`.
@@ -221,6 +228,18 @@ impl<'a> View<'a> {
     /// The state of `ip` on the first interface that has it.
     pub fn address_state(&self, ip: IpAddr) -> Result<Option<AddrState>, Missing> {
         Ok(self.interface_address(ip, |_, a| a.ip == ip)?.map(|(_, a)| a.state))
+    }
+
+    /// Whether the gate called `name` may answer by rules of its own: `Ok(false)` if the host has
+    /// no such gate, else what is missing. `reveal` says what would show its rules.
+    pub fn gate(&self, name: &'static str, reveal: &'static str) -> Result<bool, Missing> {
+        let policies = self.host.policies.get()?;
+        if policies.iter().any(|gate| gate == name) {
+            let key = FactKey::Policy(Text::Borrowed(name));
+            return Err(Missing::new(key, "this gate answers by rules of its own", reveal));
+        }
+        self.note(|| Evidence::NoGate(name));
+        Ok(false)
     }
 
     /// Whether an interface with this index exists.

@@ -2,10 +2,9 @@
 
 use core::net::IpAddr;
 
-use super::port::suggested_port;
 use crate::{
     CAP_NET_BIND_SERVICE, Call, CapSet, Case, Fact, Family, SockAddr, State,
-    fix::{Breadth, Fix},
+    fix::{Breadth, Fix, suggested_port},
 };
 
 /// Take a port that is free for everyone.

@@ -125,14 +125,3 @@ fn range(ports: &LocalPorts, own: Option<(u16, u16)>) -> (u16, u16) {
 pub(super) fn at_conflict(v: &View<'_>) -> Socket {
     bound_socket(v.socket(), v.sockaddr())
 }
-
-/// A port to offer instead of `port`: the one people use when the low one is not to be had, or
-/// the next.
-pub(super) fn suggested_port(port: u16) -> u16 {
-    match port {
-        80 => 8080,
-        443 => 8443,
-        1..1024 => 8000 + port,
-        _ => port.saturating_add(1),
-    }
-}
