@@ -14,6 +14,10 @@ pub use errno::{Errno, Error};
 #[cfg(target_os = "linux")]
 pub mod netlink;
 #[cfg(target_os = "linux")]
+pub mod passwd;
+#[cfg(target_os = "linux")]
+pub mod proc;
+#[cfg(target_os = "linux")]
 pub mod rtnetlink;
 #[cfg(target_os = "linux")]
 pub mod sockdiag;

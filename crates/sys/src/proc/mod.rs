@@ -1,0 +1,93 @@
+//! proc(5): processes, their files, and sysctl values.
+//!
+//! Everything is read below a root directory, `/` unless a test or a recorded machine is read.
+
+mod holders;
+mod process;
+mod status;
+
+pub use holders::{Holder, Holders, parse_socket_link};
+pub use process::{Cgroup, Stat, Target, parse_cgroups, parse_stat};
+pub use status::{Capabilities, Ids, Status, parse_status};
+
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use crate::{Errno, Error};
+
+/// Reads below one root directory.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Proc {
+    root: PathBuf,
+}
+
+impl Default for Proc {
+    /// The running machine.
+    fn default() -> Proc {
+        Proc::new("/")
+    }
+}
+
+impl Proc {
+    /// Reads `ROOT/proc/…`, and `ROOT/etc/…` for names.
+    pub fn new(root: impl Into<PathBuf>) -> Proc {
+        Proc { root: root.into() }
+    }
+
+    /// The path of a file of this machine, absolute or relative to its root.
+    pub fn path(&self, path: impl AsRef<Path>) -> PathBuf {
+        let path = path.as_ref();
+        self.root.join(path.strip_prefix("/").unwrap_or(path))
+    }
+
+    /// Reads a sysctl such as `net.ipv4.ip_unprivileged_port_start`, without the final newline.
+    ///
+    /// A dot within a name is written `/`, as for sysctl(8): `net.ipv4.conf.eth0/1.rp_filter`.
+    /// The values below `net` are those of the network namespace of the calling *thread*.
+    ///
+    /// # Errors
+    /// `ENOENT`: this kernel or namespace has no such value. `EACCES`: it is not for this user.
+    pub fn sysctl(&self, name: &str) -> Result<String, Error> {
+        let path: String = name
+            .chars()
+            .map(|c| match c {
+                '.' => '/',
+                '/' => '.',
+                other => other,
+            })
+            .collect();
+        let value = self.read(format!("proc/sys/{path}"))?;
+        Ok(String::from_utf8_lossy(&value).trim_end_matches('\n').to_owned())
+    }
+
+    /// Lists the processes this user may see, in the kernel's order (ascending).
+    ///
+    /// # Errors
+    /// Those of open(2) on `/proc`.
+    pub fn pids(&self) -> Result<Vec<u32>, Error> {
+        let path = self.path("proc");
+        let entries = std::fs::read_dir(&path).map_err(|error| failed("open", &path, error))?;
+        let names = entries.flatten().map(|entry| entry.file_name());
+        Ok(names.filter_map(|name| name.to_str()?.parse().ok()).collect())
+    }
+
+    /// Reads a file whole.
+    ///
+    /// # Errors
+    /// Those of open(2) and read(2); `detail` is the path.
+    pub fn read(&self, path: impl AsRef<Path>) -> Result<Vec<u8>, Error> {
+        let path = self.path(path);
+        let mut file = std::fs::File::open(&path).map_err(|error| failed("open", &path, error))?;
+        let mut bytes = Vec::new();
+        file.read_to_end(&mut bytes).map_err(|error| failed("read", &path, error))?;
+        Ok(bytes)
+    }
+}
+
+fn failed(call: &'static str, path: &Path, error: std::io::Error) -> Error {
+    Error::about(call, Errno::from(error), path.to_string_lossy())
+}
+
+fn malformed(path: &Path) -> Error {
+    Error::about("parse", Errno::EBADMSG, path.to_string_lossy())
+}
