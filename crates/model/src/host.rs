@@ -3,7 +3,7 @@
 use alloc::{collections::BTreeMap, vec::Vec};
 use core::net::{IpAddr, Ipv4Addr};
 
-use crate::{Fact, FactKey, Kernel, Missing, Sockets, Text, linux::Buckets};
+use crate::{Fact, FactKey, Feature, Kernel, Missing, Sockets, Text, linux::Buckets};
 
 /// The facts. Nothing here is a guess: what was not read is [`Fact::Missing`].
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -52,6 +52,13 @@ impl Host {
             Some(fact) => fact.get().copied(),
             None => Err(Missing::not_asked(FactKey::Sysctl(Text::Borrowed(name)))),
         }
+    }
+
+    /// Returns whether the kernel has `feature`: as probed, else by its version. `None` if neither
+    /// is known.
+    pub fn has(&self, feature: &Feature) -> Option<bool> {
+        let probed = self.probed.iter().find(|p| p.feature == feature.id);
+        probed.map_or_else(|| feature.in_version(self.kernel.version), |p| Some(p.has))
     }
 
     /// Sets the sysctl called `name`, read from `from`.

@@ -268,15 +268,10 @@ impl<'a> View<'a> {
 
     /// Whether the kernel has `feature`: as probed, else by its version.
     pub fn has(&self, feature: &'static Feature) -> Result<bool, Missing> {
-        let probed = self.host.probed.iter().find(|p| p.feature == feature.id);
-        let (has, from) = match probed {
-            Some(p) => (p.has, p.from.clone()),
-            None => match feature.in_version(self.host.kernel.version) {
-                Some(has) => (has, Text::Borrowed("version")),
-                None => return Err(version_unread(feature)),
-            },
-        };
-        self.note(|| Evidence::Feature(feature, has, from));
+        let has = self.host.has(feature).ok_or_else(|| version_unread(feature))?;
+        let probed = || self.host.probed.iter().find(|p| p.feature == feature.id);
+        let from = || probed().map_or(Text::Borrowed("version"), |p| p.from.clone());
+        self.note(|| Evidence::Feature(feature, has, from()));
         Ok(has)
     }
 }

@@ -50,7 +50,7 @@ fn bind(host: &mut Host, socket: &Socket, addr: &SockAddr, port: Option<u16>) ->
 fn bind_failed(host: &mut Host, socket: &Socket, addr: &SockAddr, errno: Errno) -> Socket {
     let past_entry_checks =
         matches!(errno, Errno::EADDRNOTAVAIL | Errno::EINVAL | Errno::EACCES | Errno::EADDRINUSE);
-    let keeps = FAILED_BIND_KEEPS_FAMILY.in_version(host.kernel.version) != Some(false);
+    let keeps = host.has(&FAILED_BIND_KEEPS_FAMILY) != Some(false);
     if socket.family == Family::Inet || !is_any(socket.ip) || !past_entry_checks || keeps {
         return *socket;
     }

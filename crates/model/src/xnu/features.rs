@@ -110,7 +110,7 @@ pub static UDP_PORT_RESERVE: Feature = Feature {
 /// Until then an IPv6 socket that failed to bind an IPv4-mapped address had become an IPv4 one.
 pub static FAILED_BIND_KEEPS_FAMILY: Feature = Feature {
     id: "xnu.failed-bind-keeps-family",
-    title: "a failed bind of an IPv4-mapped address leaves the socket as it was",
+    title: "bind of an IPv4-mapped address changes the socket only when it succeeds",
     last_without: Some(Version::new(8020, 101, 4)),
     first_with: Version::new(8020, 121, 3),
     cites: &[

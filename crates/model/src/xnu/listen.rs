@@ -4,7 +4,7 @@
 use core::net::Ipv4Addr;
 
 use super::{
-    IN_PCB, IN6_PCB, IN6_SRC, MEASURED, TCP_USRREQ, UIPC_SOCKET,
+    IN_PCB, IN6_PCB, IN6_SRC, TCP_USRREQ, UIPC_SOCKET,
     bind4::no_inet_address,
     bind6::no_inet6_address,
     cite, fixes,
@@ -34,7 +34,7 @@ pub static LISTENABLE_STATE: Rule = Rule {
     title: "the socket is not connected",
     outcome: Outcome::Errno(Errno::EINVAL),
     cites: &[cite(UIPC_SOCKET, "solisten", "SS_ISCONNECTED")],
-    basis: MEASURED,
+    basis: Basis::Source,
     page: include_str!("../../pages/xnu.listen.state.md"),
     stops: |v| Ok(!matches!(v.socket().state, State::Closed | State::Listen)),
     fixes: &[],
@@ -91,7 +91,7 @@ pub static AUTOMATIC_PORT: Rule = Rule {
     title: "for an IPv4 socket without a port one of the automatic range is free",
     outcome: Outcome::Errno(Errno::EADDRNOTAVAIL),
     cites: &[cite(IN_PCB, "in_pcbbind", "ipport_firstauto")],
-    basis: MEASURED,
+    basis: Basis::Source,
     page: include_str!("../../pages/xnu.listen.automatic-port.md"),
     stops: |v| {
         let any = Laddr::V4(Ipv4Addr::UNSPECIFIED);
@@ -106,7 +106,7 @@ pub static AUTOMATIC_PORT6: Rule = Rule {
     title: "for an IPv6 socket without a port one of the automatic range is free",
     outcome: Outcome::Errno(Errno::EAGAIN),
     cites: &[cite(IN6_SRC, "in6_pcbsetport", "ipport_firstauto")],
-    basis: MEASURED,
+    basis: Basis::Source,
     page: include_str!("../../pages/xnu.listen.automatic-port6.md"),
     stops: |v| Ok(v.socket().port == 0 && no_automatic_port(v, Laddr::V6(ANY6))?),
     fixes: &[],
