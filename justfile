@@ -17,7 +17,7 @@ lint:
     cargo clippy --workspace --all-targets --locked -- -D warnings
     cargo clippy -p portwise-model --locked -- -D warnings
     RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked
-    if command -v cargo-deny >/dev/null; then cargo deny check; else echo "not run: no cargo-deny here"; fi
+    if command -v cargo-deny >/dev/null; then cargo deny check bans licenses sources advisories; else echo "not run: no cargo-deny here"; fi
 
 # Writes the generated reference and the snapshots anew; read the diff
 bless:

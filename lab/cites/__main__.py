@@ -9,7 +9,8 @@ from typing import Dict, List, NamedTuple, Optional, Tuple, Union
 from csource import CSource
 from sources import DebianLinux, Git, Unavailable
 
-LINUX, XNU = "torvalds/linux", "apple-oss-distributions/xnu"
+# Point releases are tags of the stable tree only.
+LINUX, XNU = ("torvalds/linux", "gregkh/linux"), "apple-oss-distributions/xnu"
 C_SUFFIXES = (".c", ".h", ".cc", ".cpp", ".m", ".s", ".defs")
 Source = Union[Git, DebianLinux]
 
@@ -60,7 +61,7 @@ class Checker:
         try:
             source = self.sources.get(cite.repo)
             if source is None:
-                raise Unavailable(f"no source given for {cite.repo}: --git {cite.repo}=DIR")
+                raise Unavailable("no git directory given for it (--git REPO=DIR)")
             key = (cite.repo, cite.rev, cite.path)
             if key not in self.files:
                 text = source.read(cite.rev, cite.path)
@@ -96,7 +97,7 @@ def check_all(cites: List[Citation], sources: Dict[str, Source]) -> int:
         used = sum(1 for k, f in checker.files.items() if k[:2] == (repo, rev) and f is not None)
         if used:
             print(f"source: {repo} {rev}: {sources[repo].describe(rev)}; files read: {used}")
-    for source in sources.values():
+    for source in set(sources.values()):
         for warning in getattr(source, "warnings", []):
             print(f"warning: {warning}")
     for reason, count in unread.items():
@@ -144,7 +145,8 @@ def main() -> int:
     cli.add_argument("--in", dest="function", help="with --edge: only inside this definition")
     args = cli.parse_args()
 
-    sources: Dict[str, Source] = {LINUX: DebianLinux()}
+    debian = DebianLinux()
+    sources: Dict[str, Source] = {repo: debian for repo in LINUX}
     for pair in args.git + ([f"{XNU}={args.xnu}"] if args.xnu else []):
         repo, equals, directory = pair.partition("=")
         if not equals:

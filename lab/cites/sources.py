@@ -115,7 +115,7 @@ class DebianLinux:
     def _tree(self, rev: str) -> Path:
         release = re.fullmatch(r"v(\d+\.\d+)(?:\.\d+)?", rev)
         if not release:
-            raise Unavailable(f"{rev} is not a release such as v6.12.117; give --git torvalds/linux=DIR")
+            raise Unavailable(f"{rev} is not a release such as v6.12.117; give --git REPO=DIR")
         package = f"linux-source-{release[1]}"
         version = self._choose(package, rev[1:])
         if version.split("-")[0] != rev[1:]:
