@@ -1,3 +1,8 @@
 //! The `portwise` command.
 #![forbid(unsafe_code)]
-fn main() {}
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    portwise::cli::main()
+}

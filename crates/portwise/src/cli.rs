@@ -1,0 +1,317 @@
+//! The command line: what is common to the verbs, and which verb runs.
+
+use std::{
+    ffi::OsString,
+    io::{self, IsTerminal, Write},
+    path::PathBuf,
+    process::ExitCode,
+};
+
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
+use portwise_model::Family;
+
+use crate::{
+    Endpoint, Setting, SocketSettings, Trouble,
+    observe::{
+        assumed,
+        assumed::Has,
+        file::Facts,
+        live,
+        user::{self, Directory, Named},
+    },
+    render::{clean, page::Style, text::Detail},
+    verb,
+};
+
+/// Whether you may bind an address and port, which kernel rule stops it and why, who holds the
+/// port, and the smallest fix.
+#[derive(Debug, Parser)]
+#[command(
+    name = "portwise",
+    version,
+    disable_help_subcommand = true,
+    term_width = 80,
+    after_help = EXAMPLES
+)]
+struct Cli {
+    /// Without a verb: the same as `why ENDPOINT…`
+    #[arg(value_name = "ENDPOINT")]
+    endpoints: Vec<String>,
+    #[command(subcommand)]
+    verb: Option<Verb>,
+    #[command(flatten)]
+    global: Global,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  portwise 127.0.0.1:80                     may I bind it, and if not, why?
+  portwise why 8080                         the same for a port, with all its owners
+  portwise check '*:443' [::1]:53/udp       one line each, and an exit status
+  portwise check 0.0.0.0:80 --on macos-15   the same question to another kernel
+
+Exit status: 0 yes, 1 no, 2 usage or trouble, 3 cannot be known from here";
+
+const WHY_EXAMPLES: &str = "\
+Examples:
+  portwise why 127.0.0.1:80
+  portwise why 8080 -v                      with every rule that was tried
+  portwise why localhost:3000               each address the name stands for
+  portwise why [fe80::1%eth0]:8080          with the zone of a link-local address
+  portwise why 0.0.0.0:53/udp --reuseport --as alice
+  portwise why 127.0.0.1:80 --on macos-10.14.2
+  portwise why 192.0.2.10:80 --on linux-5.10 --has 192.0.2.10/24
+  portwise why 8080 --facts there.json      on the machine where `facts -o` wrote that file";
+
+const CHECK_EXAMPLES: &str = "\
+Each line: ENDPOINT/PROTOCOL  yes|no|unknown  ERRNO  RULE, blanks between, `-` for nothing,
+several joined by `|`. Notes go to standard error.
+
+Examples:
+  portwise check 127.0.0.1:80 [::1]:80
+  portwise check -q 8080 && echo free
+  portwise check '*:80' --on linux-6.12 --as 0";
+
+const EXPLAIN_EXAMPLES: &str = "\
+Examples:
+  portwise explain                          every rule and feature
+  portwise explain linux.bind.reserved-port
+  portwise explain 0.0.0.0                  what an address means and covers
+  portwise explain --cites                  every place in a source that is cited";
+
+const FACTS_EXAMPLES: &str = "\
+Examples:
+  portwise facts
+  sudo portwise facts -o there.json         then, anywhere: portwise why 80 --facts there.json
+  portwise facts --on macos-15              what is assumed of that kernel";
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// May it be bound, what stops it, who holds it, what it covers, what helps
+    #[command(after_help = WHY_EXAMPLES)]
+    Why(verb::why::Args),
+    /// One line for each endpoint, and an exit status for scripts
+    #[command(after_help = CHECK_EXAMPLES)]
+    Check(verb::check::Args),
+    /// The page of a rule, what an address means, or the list of all rules
+    #[command(after_help = EXPLAIN_EXAMPLES)]
+    Explain(verb::explain::Args),
+    /// What is known about this machine, where it was read, and what could not be
+    #[command(after_help = FACTS_EXAMPLES)]
+    Facts(verb::facts::Args),
+}
+
+/// When to colour.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum ColorChoice {
+    /// On a terminal, unless NO_COLOR is set.
+    #[default]
+    Auto,
+    /// Always.
+    Always,
+    /// Never.
+    Never,
+}
+
+/// Options of every verb.
+#[derive(Clone, Debug, Default, clap::Args)]
+#[command(next_help_heading = "Options of the question")]
+pub struct Global {
+    /// Only the IPv4 addresses of a name; for a bare port 0.0.0.0
+    #[arg(short = '4', long = "ipv4", global = true, conflicts_with = "ipv6")]
+    pub ipv4: bool,
+    /// Only the IPv6 addresses of a name; for a bare port ::
+    #[arg(short = '6', long = "ipv6", global = true)]
+    pub ipv6: bool,
+    /// Ask as a login process of this user, without capabilities unless it is root
+    #[arg(long = "as", value_name = "USER|UID[:GROUP]", global = true)]
+    pub who: Option<String>,
+    /// Ask another kernel, such as linux-6.12, macos-15 or xnu-4903.231.4
+    #[arg(long, value_name = "KERNEL", global = true, conflicts_with = "facts")]
+    pub on: Option<String>,
+    /// With --on: an address that the host has, such as 192.0.2.10/24 or fe80::1/64%eth0
+    #[arg(long, value_name = "ADDR/LEN", global = true, requires = "on")]
+    pub has: Vec<String>,
+    /// Take the facts from a file that `portwise facts -o FILE` wrote
+    #[arg(long, value_name = "FILE", global = true)]
+    pub facts: Option<PathBuf>,
+    /// The socket has SO_REUSEADDR
+    #[arg(long, global = true)]
+    pub reuseaddr: bool,
+    /// The socket has SO_REUSEPORT
+    #[arg(long, global = true)]
+    pub reuseport: bool,
+    /// The socket has IPV6_V6ONLY
+    #[arg(long, global = true)]
+    pub v6only: bool,
+    /// The socket is bound to this interface (SO_BINDTODEVICE)
+    #[arg(long, value_name = "DEV", global = true)]
+    pub dev: Option<String>,
+    /// The socket has IP_FREEBIND
+    #[arg(long, global = true)]
+    pub freebind: bool,
+    /// Answer in JSON
+    #[arg(short, long, global = true, help_heading = "Output")]
+    pub json: bool,
+    /// Say every rule tried, every fact and every source
+    #[arg(short, long, global = true, conflicts_with = "quiet", help_heading = "Output")]
+    pub verbose: bool,
+    /// Say less: why only its first line, check nothing but the exit status
+    #[arg(short, long, global = true, help_heading = "Output")]
+    pub quiet: bool,
+    /// When to colour: auto (on a terminal, unless NO_COLOR is set), always, never
+    #[arg(
+        long,
+        value_enum,
+        value_name = "WHEN",
+        hide_possible_values = true,
+        default_value = "auto",
+        hide_default_value = true,
+        global = true,
+        help_heading = "Output"
+    )]
+    pub color: ColorChoice,
+}
+
+impl Global {
+    /// The machine and the asker of the question.
+    pub fn setting(&self) -> Result<Setting, Trouble> {
+        if let Some(kernel) = &self.on {
+            let kernel =
+                assumed::kernel(kernel).map_err(|what| Trouble::new(format!("--on: {what}")))?;
+            let has: Result<Vec<Has>, String> = self.has.iter().map(|text| text.parse()).collect();
+            let has = has.map_err(|what| Trouble::new(format!("--has: {what}")))?;
+            return Ok(assumed::setting(kernel, self.named(&Directory::default)?, &has));
+        }
+        let (mut setting, who) = match &self.facts {
+            Some(file) => {
+                let facts = Facts::read(file)?;
+                let who = self.named(&|| facts.directory())?;
+                (facts.setting(), who)
+            }
+            None => (live::setting()?, self.named(&user::here)?),
+        };
+        if let Some(who) = who {
+            setting.ask_as(who);
+        }
+        Ok(setting)
+    }
+
+    /// Whom `--as` names, among the users of the machine asked about.
+    fn named(&self, known: &dyn Fn() -> Directory) -> Result<Option<Named>, Trouble> {
+        let named = self.who.as_deref().map(|who| user::named(who, &known()));
+        named.transpose().map_err(|what| Trouble::new(format!("--as: {what}")))
+    }
+
+    /// Reads endpoints.
+    pub fn endpoints(&self, typed: &[String]) -> Result<Vec<Endpoint>, Trouble> {
+        typed.iter().map(|text| Ok(text.parse::<Endpoint>()?)).collect()
+    }
+
+    /// The family that was asked for.
+    pub fn family(&self) -> Option<Family> {
+        match (self.ipv4, self.ipv6) {
+            (true, _) => Some(Family::Inet),
+            (_, true) => Some(Family::Inet6),
+            _ => None,
+        }
+    }
+
+    /// What is set on the asking socket.
+    pub fn socket_settings(&self) -> SocketSettings {
+        SocketSettings {
+            reuseaddr: self.reuseaddr,
+            reuseport: self.reuseport,
+            v6only: self.v6only,
+            freebind: self.freebind,
+            device: self.dev.clone(),
+        }
+    }
+
+    /// How much is to be said.
+    pub fn detail(&self) -> Detail {
+        match (self.quiet, self.verbose) {
+            (true, _) => Detail::Quiet,
+            (_, true) => Detail::Verbose,
+            _ => Detail::Normal,
+        }
+    }
+}
+
+/// Where answers and notes go. A reader that went away is no error.
+pub struct Output<'a> {
+    out: &'a mut dyn Write,
+    err: &'a mut dyn Write,
+    /// Whether answers may be coloured.
+    pub style: Style,
+}
+
+impl Output<'_> {
+    /// Writes an answer.
+    pub fn data(&mut self, text: &str) {
+        let _ = self.out.write_all(text.as_bytes()).and_then(|()| self.out.flush());
+    }
+
+    /// Writes something beside the answer.
+    pub fn note(&mut self, text: &str) {
+        let _ = self.err.write_all(text.as_bytes()).and_then(|()| self.err.flush());
+    }
+}
+
+/// Runs the command line of this process.
+pub fn main() -> ExitCode {
+    let (mut out, mut err) = (io::stdout().lock(), io::stderr().lock());
+    let colors = out.is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty());
+    run(std::env::args_os(), &mut out, &mut err, colors).into()
+}
+
+/// Runs a command line. `colors` says whether `out` shows colours by itself. Returns the exit
+/// status.
+pub fn run(
+    args: impl IntoIterator<Item = OsString>,
+    out: &mut dyn Write,
+    err: &mut dyn Write,
+    colors: bool,
+) -> u8 {
+    let parsed = Cli::command().try_get_matches_from(args).and_then(|m| Cli::from_arg_matches(&m));
+    let cli = match parsed {
+        Ok(cli) => cli,
+        Err(error) => return usage(&error, out, err, colors),
+    };
+    let style = Style {
+        color: match cli.global.color {
+            ColorChoice::Auto => colors,
+            ColorChoice::Always => true,
+            ColorChoice::Never => false,
+        },
+    };
+    let mut output = Output { out, err, style };
+    let done = match &cli.verb {
+        Some(Verb::Why(args)) => verb::why::run(&args.endpoints, &cli.global, &mut output),
+        Some(Verb::Check(args)) => verb::check::run(args, &cli.global, &mut output),
+        Some(Verb::Explain(args)) => verb::explain::run(args, &cli.global, &mut output),
+        Some(Verb::Facts(args)) => verb::facts::run(args, &cli.global, &mut output),
+        None if cli.endpoints.is_empty() => {
+            output.data(&Cli::command().render_help().to_string());
+            Ok(0)
+        }
+        None => verb::why::run(&cli.endpoints, &cli.global, &mut output),
+    };
+    done.unwrap_or_else(|trouble| {
+        output.note(&format!("portwise: {trouble}\n"));
+        2
+    })
+}
+
+/// Help and version go to standard output, mistakes to standard error.
+fn usage(error: &clap::Error, out: &mut dyn Write, err: &mut dyn Write, colors: bool) -> u8 {
+    let text = error.render();
+    let text = if colors && !error.use_stderr() {
+        text.ansi().to_string()
+    } else {
+        text.to_string().lines().map(clean).collect::<Vec<_>>().join("\n") + "\n"
+    };
+    let to: &mut dyn Write = if error.use_stderr() { err } else { out };
+    let _ = to.write_all(text.as_bytes()).and_then(|()| to.flush());
+    if error.use_stderr() { 2 } else { 0 }
+}

@@ -1,0 +1,89 @@
+//! From a verdict to a report: what was looked at, who is in the way, what is covered, what else
+//! is worth knowing, and what would help. Nothing here prints.
+
+use portwise_model::{Case, Fact, FactKey, Request, Socket, Verdict};
+
+use crate::{Setting, endpoint::Target};
+
+mod covers;
+mod evidence;
+mod fixes;
+mod holders;
+mod notes;
+mod report;
+mod trace;
+
+pub use report::*;
+pub use trace::*;
+
+/// Describes a socket with the names of its device and owner.
+pub fn describe(setting: &mut Setting, socket: &Socket) -> SocketReport {
+    evidence::socket(setting, socket)
+}
+
+/// The answer to one target, with everything `why` says about it.
+pub fn report(
+    setting: &mut Setting,
+    asked: &str,
+    target: &Target,
+    request: &Request,
+    verdict: &Verdict,
+) -> Report {
+    let decision = Decision::new(verdict, |missing| setting.reason(missing));
+    look_around(setting, target);
+    let case = setting.case(request);
+    let held = holders::on_port(setting, &case, verdict, target);
+    let covers = (decision.answer != Answer::No).then(|| covers::of(setting, request));
+    let notes = notes::of(setting, &case, verdict, target, &held.sockets);
+    let fixes = match decision.answer {
+        Answer::Yes => Vec::new(),
+        _ => fixes::of(setting, &case, verdict, target, &held.sockets),
+    };
+    Report {
+        asked: asked.into(),
+        endpoint: target.shown.clone(),
+        protocol: target.protocol,
+        family: request.socket.family,
+        ip: target.ip,
+        port: target.port,
+        socket: evidence::socket(setting, &request.socket),
+        subject: subject(setting),
+        trace: evidence::trace(setting, verdict),
+        decision,
+        covers,
+        sockets: held.sockets,
+        sockets_hidden: held.hidden,
+        unseen_processes: held.unseen,
+        notes,
+        fixes,
+    }
+}
+
+/// Observes what `why` tells beyond the verdict: the sockets of the port and the interfaces.
+fn look_around(setting: &mut Setting, target: &Target) {
+    if target.port != 0 && setting.host.sockets.on(target.port).is_err() {
+        let _ = setting.observe(&FactKey::Sockets(target.port));
+    }
+    if matches!(setting.host.interfaces, Fact::Missing(_)) {
+        let _ = setting.observe(&FactKey::Interfaces);
+    }
+}
+
+fn subject(setting: &mut Setting) -> SubjectReport {
+    let uid = setting.subject.uid;
+    let user = setting.subject.user.as_ref().map(ToString::to_string);
+    let user = user.or_else(|| setting.user(uid));
+    SubjectReport { uid, user, gid: setting.gid, is_self: setting.is_self }
+}
+
+/// The same question asked with every capability, or as root: what stands behind a missing right.
+fn with_every_right(case: &Case) -> Case {
+    let mut changed = case.clone();
+    changed.subject = portwise_model::Subject::plain(0, "changed");
+    // Sharing a port is a matter of the user who made the socket, which stays the same.
+    changed.subject.uid = match case.host.kernel.family {
+        portwise_model::KernelFamily::Linux => case.subject.uid,
+        portwise_model::KernelFamily::Xnu => 0,
+    };
+    changed
+}

@@ -1,0 +1,40 @@
+//! Who has a socket open, by `/proc/PID/fd`.
+
+use std::collections::HashSet;
+
+use portwise_model::Socket;
+use portwise_sys::proc::Proc;
+
+use super::{Holders, Process, is_orphan};
+
+/// Searches every process that may be looked into.
+pub(super) fn of(
+    proc: &Proc,
+    sockets: &[Socket],
+    mut user: impl FnMut(u32) -> Option<String>,
+) -> Holders {
+    let wanted: HashSet<u64> =
+        sockets.iter().filter(|s| !is_orphan(s.id)).map(|s| s.id.0).collect();
+    let mut holders = Holders { searched: true, ..Holders::default() };
+    if wanted.is_empty() {
+        return holders;
+    }
+    let found = match proc.holders(&wanted) {
+        Ok(found) => found,
+        Err(_) => return Holders { hidden: true, ..holders },
+    };
+    holders.unseen = found.hidden as usize;
+    holders.hidden = found.hidepid;
+    for holder in found.found {
+        let processes = holders.of.entry(holder.inode).or_default();
+        if processes.iter().any(|p| p.pid == holder.pid) {
+            continue;
+        }
+        // A process that has ended meanwhile holds nothing any more.
+        let Ok(status) = proc.status(holder.pid) else { continue };
+        let uid = status.uids.effective;
+        processes.push(Process { pid: holder.pid, command: status.name, uid, user: user(uid) });
+    }
+    holders.of.retain(|_, processes| !processes.is_empty());
+    holders
+}

@@ -1,0 +1,316 @@
+//! Where facts come from: the running machine, a file, or a kernel's defaults.
+//!
+//! Nothing is read in advance. A question is decided with what is known; every fact that its
+//! rules missed is then observed, one at a time, until nothing more can be learned. So a refused
+//! low port costs one sysctl and one look at capabilities, and no socket is listed for it.
+
+use std::collections::BTreeMap;
+
+use portwise_model::{
+    Case, Fact, FactKey, Family, Host, Missing, Request, SockAddr, SockOption, Socket, SocketId,
+    Subject, Verdict, decide_parts,
+    fix::{self, Proven},
+};
+use serde::{Deserialize, Serialize};
+
+use crate::{Trouble, endpoint::Target};
+
+pub mod assumed;
+pub mod file;
+pub mod user;
+
+#[cfg(target_os = "linux")]
+mod holders;
+#[cfg(target_os = "linux")]
+mod host;
+pub mod live;
+mod order;
+#[cfg(target_os = "linux")]
+mod sockets;
+#[cfg(target_os = "linux")]
+mod subject;
+
+/// Answers when a rule asks for a fact.
+pub trait Observer {
+    /// Puts the fact that `key` names into `host` or `subject`; if it cannot be observed, puts
+    /// the reason there and returns it.
+    fn observe(
+        &mut self,
+        key: &FactKey,
+        host: &mut Host,
+        subject: &mut Subject,
+    ) -> Result<(), Missing>;
+
+    /// Finds the processes that hold any of these sockets.
+    fn holders(&mut self, sockets: &[Socket]) -> Holders;
+
+    /// The login name of a user.
+    fn user(&mut self, uid: u32) -> Option<String>;
+}
+
+/// A process that holds a socket.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Process {
+    /// Its id in the pid namespace of the asker.
+    pub pid: u32,
+    /// Its name, as the process or its program set it: not to be trusted.
+    pub command: String,
+    /// Its effective user.
+    pub uid: u32,
+    /// The login name of that user.
+    pub user: Option<String>,
+}
+
+/// Who holds sockets, as far as could be seen.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Holders {
+    /// The processes that hold a socket, by socket.
+    pub of: BTreeMap<u64, Vec<Process>>,
+    /// `SO_REUSEADDR` and `SO_REUSEPORT` of sockets without connection, read while at it.
+    pub options: BTreeMap<u64, (bool, bool)>,
+    /// How many processes could not be looked into.
+    pub unseen: usize,
+    /// Whether there may be processes that were not even counted.
+    pub hidden: bool,
+    /// Whether anybody looked.
+    pub searched: bool,
+}
+
+impl Holders {
+    /// The processes seen to hold this socket.
+    pub fn of(&self, id: SocketId) -> &[Process] {
+        self.of.get(&id.0).map_or(&[], Vec::as_slice)
+    }
+
+    /// Whether some processes could not be looked into.
+    pub fn is_partial(&self) -> bool {
+        self.unseen > 0 || self.hidden
+    }
+}
+
+/// The number that stands for a socket of which the kernel shows no inode, because no program
+/// has it open: its cookie, set apart from inode numbers.
+pub fn orphan(cookie: u64) -> SocketId {
+    SocketId(cookie | 1 << 63)
+}
+
+/// Returns whether no program has the socket open, as with the one that is asked about.
+pub fn is_orphan(id: SocketId) -> bool {
+    id.0 >> 63 == 1
+}
+
+/// What the asking program sets on its socket before `bind(2)`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SocketSettings {
+    /// `SO_REUSEADDR`.
+    pub reuseaddr: bool,
+    /// `SO_REUSEPORT`.
+    pub reuseport: bool,
+    /// `IPV6_V6ONLY`.
+    pub v6only: bool,
+    /// `IP_FREEBIND`.
+    pub freebind: bool,
+    /// `SO_BINDTODEVICE`, a name or number of an interface.
+    pub device: Option<String>,
+}
+
+/// A machine and who asks on it, with what is known so far and a way to learn more.
+pub struct Setting {
+    /// What is known about the machine.
+    pub host: Host,
+    /// Who asks.
+    pub subject: Subject,
+    /// The group of the asker, if known.
+    pub gid: Option<u32>,
+    /// Whether the asker is the user who runs this program, not one named by an option.
+    pub is_self: bool,
+    /// The effective user who runs this program and looks at its machine; `None` if the facts
+    /// are from elsewhere.
+    pub runner: Option<u32>,
+    /// What is taken for granted because nothing was given or observed, in words.
+    pub assumed: Vec<String>,
+    reasons: Vec<Missing>,
+    observer: Box<dyn Observer>,
+}
+
+impl Setting {
+    /// A machine with what is known about it; `observer` is asked for the rest.
+    pub fn new(host: Host, subject: Subject, observer: Box<dyn Observer>) -> Setting {
+        Setting {
+            host,
+            subject,
+            gid: None,
+            is_self: false,
+            runner: None,
+            assumed: Vec::new(),
+            reasons: Vec::new(),
+            observer,
+        }
+    }
+
+    /// Asks as a login process of `who`: without capabilities unless it is root.
+    pub fn ask_as(&mut self, who: user::Named) {
+        let from = "as a login process of that user";
+        let capabilities = assumed::login_capabilities(who.uid);
+        self.subject = Subject {
+            user: who.name.map(Into::into),
+            capabilities: Fact::known(capabilities, from),
+            ..Subject::not_asked(who.uid)
+        };
+        (self.gid, self.is_self) = (who.gid, false);
+    }
+
+    /// Decides a request, observing what its rules miss.
+    pub fn decide(&mut self, request: &Request) -> Verdict {
+        let mut asked: Vec<FactKey> = Vec::new();
+        loop {
+            let verdict = decide_parts(&self.host, &self.subject, request);
+            let next = verdict.missing().map(|m| &m.key).find(|key| !asked.contains(key)).cloned();
+            let Some(key) = next else {
+                return order::settle(verdict, &self.host, &self.subject, request);
+            };
+            let _ = self.observe(&key);
+            asked.push(key);
+        }
+    }
+
+    /// Observes one fact; if it cannot be observed, the reason is kept and returned.
+    pub fn observe(&mut self, key: &FactKey) -> Result<(), Missing> {
+        let seen = self.observer.observe(key, &mut self.host, &mut self.subject);
+        if let Err(missing) = &seen {
+            self.reasons.retain(|m| m.key != missing.key);
+            self.reasons.push(missing.clone());
+        }
+        seen
+    }
+
+    /// Returns why a fact is missing. The observer knows better than a rule that only knows that
+    /// nobody told it.
+    pub fn reason(&self, missing: &Missing) -> Missing {
+        let found = self.reasons.iter().find(|m| m.key == missing.key);
+        let is_general = *missing == Missing::not_asked(missing.key.clone())
+            || matches!(missing.key, FactKey::SocketOptions(_) | FactKey::LocalAddress(_));
+        found.filter(|_| is_general).unwrap_or(missing).clone()
+    }
+
+    /// The case that a request makes with what is known now.
+    pub fn case(&self, request: &Request) -> Case {
+        Case { host: self.host.clone(), subject: self.subject.clone(), request: *request }
+    }
+
+    /// Decides a changed case, observing what its rules miss. What is learned stays in the case.
+    pub fn decide_changed(&mut self, case: &mut Case) -> Verdict {
+        let mut asked: Vec<FactKey> = Vec::new();
+        loop {
+            let verdict = portwise_model::decide(case);
+            let next = verdict.missing().map(|m| &m.key).find(|key| !asked.contains(key)).cloned();
+            let Some(key) = next else {
+                return order::settle(verdict, &case.host, &case.subject, &case.request);
+            };
+            let _ = self.observer.observe(&key, &mut case.host, &mut case.subject);
+            asked.push(key);
+        }
+    }
+
+    /// The changes that make a request surely allowed, smallest first.
+    pub fn fixes(&mut self, case: &Case, verdict: &Verdict) -> Vec<Proven> {
+        fix::fixes(case, verdict, |case, missing| {
+            self.observer.observe(&missing.key, &mut case.host, &mut case.subject).is_ok()
+        })
+    }
+
+    /// Finds the processes that hold any of these sockets.
+    pub fn holders(&mut self, sockets: &[Socket]) -> Holders {
+        self.observer.holders(sockets)
+    }
+
+    /// The login name of a user.
+    pub fn user(&mut self, uid: u32) -> Option<String> {
+        self.observer.user(uid)
+    }
+
+    /// The request that binds a fresh socket with these settings to `target`.
+    pub fn request(
+        &mut self,
+        target: &Target,
+        settings: &SocketSettings,
+    ) -> Result<Request, Trouble> {
+        let family = Family::of(target.ip);
+        let mut socket = Socket::new(SocketId::ASKING, family, target.protocol, self.subject.uid);
+        socket.options.reuseaddr = Some(settings.reuseaddr);
+        socket.options.reuseport = Some(settings.reuseport);
+        socket.options.freebind = settings.freebind;
+        socket.v6only = settings.v6only || self.is_v6only_by_default(target);
+        if let Some(device) = &settings.device {
+            let index = self.device(device)?;
+            socket = SockOption::BindToDevice(Some(index)).applied(socket);
+        }
+        let scope = match &target.zone {
+            Some(zone) => self.device(zone)?,
+            None => 0,
+        };
+        let addr = SockAddr::new(target.ip, target.port, scope);
+        Ok(Request { call: portwise_model::Call::Bind(addr), socket })
+    }
+
+    /// Whether a fresh IPv6 socket serves IPv6 only. Asked where it makes a difference: for the
+    /// unspecified address and for IPv4-mapped ones.
+    fn is_v6only_by_default(&mut self, target: &Target) -> bool {
+        let std::net::IpAddr::V6(ip) = target.ip else { return false };
+        let matters = ip.is_unspecified() || ip.to_ipv4_mapped().is_some();
+        if target.dual_stack.is_some() || !matters {
+            return target.dual_stack == Some(false);
+        }
+        let name = match self.host.kernel.family {
+            portwise_model::KernelFamily::Linux => "net.ipv6.bindv6only",
+            portwise_model::KernelFamily::Xnu => "net.inet6.ip6.v6only",
+        };
+        if self.host.sysctl(name).is_err() {
+            let _ = self.observe(&FactKey::Sysctl(name.into()));
+        }
+        match self.host.sysctl(name) {
+            Ok(value) => value != 0,
+            Err(_) => {
+                let taken = format!("{name} is 0");
+                if !self.assumed.contains(&taken) {
+                    self.assumed.push(taken);
+                }
+                false
+            }
+        }
+    }
+
+    /// The index of an interface given by name or number.
+    fn device(&mut self, device: &str) -> Result<u32, Trouble> {
+        if let Ok(index) = device.parse() {
+            return Ok(index);
+        }
+        if self.host.interfaces.value().is_none() {
+            let _ = self.observe(&FactKey::Interfaces);
+        }
+        let interfaces = self.host.interfaces.get().map_err(|missing| {
+            Trouble::new(format!("cannot look for the interface `{device}`: {}", missing.why))
+        })?;
+        if let Some(interface) = interfaces.by_name(device) {
+            return Ok(interface.index);
+        }
+        let names: Vec<&str> = interfaces.list.iter().map(|i| i.name.as_ref()).collect();
+        let hint = if interfaces.complete {
+            String::new()
+        } else {
+            format!("; `--has ADDRESS/LENGTH%{device}` adds it")
+        };
+        let there = names.join(", ");
+        Err(Trouble::new(format!("no interface `{device}`; there are: {there}{hint}")))
+    }
+
+    /// Returns the name of an interface, or its number if the name is not known.
+    pub fn device_name(&mut self, index: u32) -> String {
+        if self.host.interfaces.value().is_none() {
+            let _ = self.observe(&FactKey::Interfaces);
+        }
+        let known = self.host.interfaces.value().and_then(|list| list.by_index(index));
+        known.map_or_else(|| index.to_string(), |interface| interface.name.to_string())
+    }
+}

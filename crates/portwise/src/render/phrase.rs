@@ -1,0 +1,260 @@
+//! Words for facts, sockets and those who hold them.
+
+use portwise_model::{
+    AddrState, CAP_NET_ADMIN, CAP_NET_BIND_SERVICE, CAP_NET_RAW, CapSet, Protocol, RouteKind,
+    State, UserNs,
+};
+
+use crate::{
+    explain::{
+        CiteReport, EvidenceReport, HeldSocket, NoHolder, Report, SocketReport, SubjectReport,
+    },
+    observe::Process,
+};
+
+/// `alice (uid 1000)`, or the number alone.
+pub fn user(name: Option<&str>, uid: u32) -> String {
+    match name {
+        Some(name) => format!("{name} (uid {uid})"),
+        None => format!("uid {uid}"),
+    }
+}
+
+/// Who may or may not: the name, or the number.
+pub fn subject(subject: &SubjectReport) -> String {
+    subject.user.clone().unwrap_or_else(|| format!("uid {}", subject.uid))
+}
+
+fn who(subject: &SubjectReport) -> String {
+    let user = user(subject.user.as_deref(), subject.uid);
+    if subject.is_self { format!("you are {user}") } else { user }
+}
+
+/// A fact that a rule looked at; `None` for one that goes without saying unless `all` is wanted.
+pub fn evidence(report: &Report, seen: &EvidenceReport, all: bool) -> Option<String> {
+    use EvidenceReport::*;
+    let text = match seen {
+        Address { ip } if all => format!("address {ip}"),
+        Port { port } if all => format!("port {port}"),
+        Sockaddr { family, len } if all => format!("address of family {family}, {len} bytes"),
+        Asking { socket } if all => format!("the asking socket: {}", options(socket)),
+        Uid { uid } => {
+            let not = if *uid == 0 { "" } else { ", not root" };
+            format!("{}{not}", who(&report.subject))
+        }
+        Sysctl { name, value, from } if name == "net.ipv4.ip_unprivileged_port_start" => {
+            format!("the limit is {value}: {name} ({from})")
+        }
+        Sysctl { name, value, from } => format!("{name} is {value} ({from})"),
+        Capability { name, counts: true, from, .. } => {
+            format!("{}, with {name} ({from})", who(&report.subject))
+        }
+        Capability { name, held: Some(true), from, .. } => {
+            format!("{}, with a {name} that does not count here ({from})", who(&report.subject))
+        }
+        Capability { name, from, .. } => {
+            format!("{}, without {name} ({from})", who(&report.subject))
+        }
+        UserNamespace { relation, from } => format!("{} ({from})", user_namespace(*relation)),
+        LocalRoute { route: Some(found), device, from } => {
+            let device = device.as_deref().map(|d| format!(" dev {d}")).unwrap_or_default();
+            format!("route {}{device} ({from})", route(found))
+        }
+        LocalRoute { route: None, from, .. } => {
+            format!("no route of the table `local` covers {} ({from})", report.ip)
+        }
+        InterfaceAddress { address: Some(address), device, state, from } => {
+            let device = device.as_deref().unwrap_or("?");
+            let state = state.map(address_state).unwrap_or_default();
+            format!("{device} has {address}{state} ({from})")
+        }
+        InterfaceAddress { address: None, from, .. } => {
+            format!("no interface has {} ready for use ({from})", report.ip)
+        }
+        Device { name, exists: true, from, .. } => format!("the interface {name} exists ({from})"),
+        Device { name, exists: false, from, .. } => {
+            format!("there is no interface {name} ({from})")
+        }
+        NoGate { gate, from } if all => format!("no {gate} in the way ({from})"),
+        Feature { feature, has: true, from } if all => {
+            format!("{}: so it is here (since {}; by {from})", feature.title, feature.since)
+        }
+        Feature { has: true, .. } => return None,
+        Feature { feature, has: false, from } => {
+            format!("{}: not so here (since {}; by {from})", feature.title, feature.since)
+        }
+        InTheWay { socket } if all => format!("in the way: {}", self::socket(socket)),
+        Beside { socket } if all => format!("not in the way: {}", self::socket(socket)),
+        LocalPorts { low, high, from } => format!("automatic ports: {low} to {high} ({from})"),
+        SharedBefore { port } => {
+            format!("the kernel remembers that port {port} is shared, and looks no further")
+        }
+        Address { .. } | Port { .. } | Sockaddr { .. } | Asking { .. } | NoGate { .. } => {
+            return None;
+        }
+        InTheWay { .. } | Beside { .. } => return None,
+    };
+    Some(text)
+}
+
+/// How a user namespace relates to the one that owns the network.
+pub fn user_namespace(relation: UserNs) -> &'static str {
+    match relation {
+        UserNs::Owner => "in the user namespace that owns this network namespace",
+        UserNs::Ancestor => "in a user namespace above the one that owns this network namespace",
+        UserNs::Creator => {
+            "the creator of the user namespace that owns this network namespace, \
+             which gives every capability there"
+        }
+        UserNs::Foreign => {
+            "in another user namespace than the one that owns this network namespace: \
+             no capability held there counts"
+        }
+    }
+}
+
+/// Why an address may not be bound, to be put behind it; nothing if it may.
+pub fn address_state(state: AddrState) -> &'static str {
+    match state {
+        AddrState::Usable => "",
+        AddrState::Tentative => ", tentative",
+        AddrState::Anycast => ", anycast",
+        AddrState::Detached => ", detached",
+        AddrState::Clat46 => ", for CLAT46",
+    }
+}
+
+/// A route of the table `local`.
+pub fn route(route: &portwise_model::LocalRoute) -> String {
+    let kind = match route.kind {
+        RouteKind::Local => "local",
+        RouteKind::Broadcast => "broadcast",
+        RouteKind::Other => "unusable",
+    };
+    format!("{kind} {}/{}", route.dst, route.prefix)
+}
+
+/// The capabilities that rules ask for, of those in the set.
+pub fn capabilities(set: CapSet) -> String {
+    let asked = [CAP_NET_BIND_SERVICE, CAP_NET_ADMIN, CAP_NET_RAW];
+    let held: Vec<&str> = asked.iter().filter(|cap| set.has(**cap)).map(|cap| cap.name).collect();
+    match held.as_slice() {
+        [] if set == CapSet::NONE => "no capability".into(),
+        [] => "no capability that counts for bind".into(),
+        _ => held.join(", "),
+    }
+}
+
+/// What is set on a socket.
+pub fn options(socket: &SocketReport) -> String {
+    let mut words = vec![socket.protocol.name().to_uppercase()];
+    let mut add = |on: bool, word: &str| {
+        if on {
+            words.push(word.into());
+        }
+    };
+    add(socket.reuseaddr == Some(true), "SO_REUSEADDR");
+    add(socket.reuseport == Some(true), "SO_REUSEPORT");
+    add(socket.v6only, "IPV6_V6ONLY");
+    add(socket.freebind, "IP_FREEBIND");
+    if let Some(device) = &socket.device {
+        words.push(format!("SO_BINDTODEVICE {device}"));
+    }
+    words.join(", ")
+}
+
+/// A socket in a line: address, state, other end.
+pub fn socket(socket: &SocketReport) -> String {
+    socket_of(socket, socket.remote.as_deref(), 1)
+}
+
+/// `count` sockets that differ in nothing but the other end.
+pub fn socket_of(socket: &SocketReport, remote: Option<&str>, count: usize) -> String {
+    let mut text = format!("{}/{}", socket.local, socket.protocol.name());
+    let other = match (count, remote) {
+        (1, Some(remote)) => format!(" {remote}"),
+        (1, None) => String::new(),
+        _ => format!(" {count} others"),
+    };
+    text += &match (socket.state, socket.protocol) {
+        (State::Listen, _) => " listening".into(),
+        (State::Closed, Protocol::Tcp) => " bound, not listening".into(),
+        (State::Closed, Protocol::Udp) => " bound".into(),
+        (State::Established, _) => format!(" connected to{other}"),
+        (State::Closing, _) => format!(" closing its connection to{other}"),
+        (State::CloseWait, _) => format!(" still open (CLOSE_WAIT), closed by{other}"),
+        (State::TimeWait, _) => format!(" TIME_WAIT, was connected to{other}"),
+    };
+    if socket.dual_stack {
+        text += ", dual stack (IPv6 and IPv4)";
+    } else if socket.v6only && socket.local.starts_with("[::]") {
+        text += ", IPv6 only";
+    }
+    if let Some(device) = &socket.device {
+        text += &format!(", bound to {device}");
+    }
+    let known: Vec<&str> = [("SO_REUSEADDR", socket.reuseaddr), ("SO_REUSEPORT", socket.reuseport)]
+        .iter()
+        .filter(|(_, on)| *on == Some(true))
+        .map(|(name, _)| *name)
+        .collect();
+    if !known.is_empty() {
+        text += &format!(", with {}", known.join(" and "));
+    }
+    text
+}
+
+/// A process that holds a socket.
+pub fn holder(process: &Process) -> String {
+    let user = user(process.user.as_deref(), process.uid);
+    format!("held by pid {} ({}), {user}", process.pid, process.command)
+}
+
+/// Why no holder is named, with what the kernel says of the owner.
+pub fn no_holder(report: &Report, held: &HeldSocket, reason: NoHolder) -> String {
+    let socket = &held.socket;
+    let owner = match socket.uid {
+        Some(uid) => format!("it belongs to {}; ", user(socket.user.as_deref(), uid)),
+        None => String::new(),
+    };
+    let rest = match reason {
+        NoHolder::Kernel if socket.state == State::TimeWait => {
+            "nobody holds it any more: the kernel keeps the port for late packets".into()
+        }
+        NoHolder::Kernel if matches!(socket.state, State::Established | State::CloseWait) => {
+            "no program has it open: its listener has not accepted it yet".into()
+        }
+        NoHolder::Kernel => {
+            "no program has it open any more: the kernel ends the connection".into()
+        }
+        NoHolder::NotRoot => format!(
+            "I cannot see the holder: not root; `sudo portwise why {}` shows it",
+            quoted(&report.asked)
+        ),
+        NoHolder::NotAllowed => format!(
+            "I cannot see the holder: {} processes may not be looked into",
+            report.unseen_processes
+        ),
+        NoHolder::NotFound => "no process I can see has it open: one of another pid namespace \
+            does, or the kernel, or it is on its way between processes"
+            .into(),
+        NoHolder::NotGiven => "who holds it is not among the facts given".into(),
+    };
+    format!("{owner}{rest}")
+}
+
+/// Quotes an argument for the shell if it needs it.
+pub fn quoted(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || ":./-_%,".contains(c);
+    if !word.is_empty() && word.chars().all(plain) {
+        return word.into();
+    }
+    format!("'{}'", word.replace('\'', r"'\''"))
+}
+
+/// A place in a source tree.
+pub fn cite(cite: &CiteReport) -> String {
+    let CiteReport { repo, rev, path, function, .. } = cite;
+    let text = format!("{repo} {rev} {path} {function}");
+    text.trim_end().into()
+}

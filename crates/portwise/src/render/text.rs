@@ -1,0 +1,255 @@
+//! Reports as text.
+
+use portwise_model::Outcome;
+
+use super::{
+    page::{Color, Page, Style},
+    phrase,
+};
+use crate::explain::{
+    Answer, CiteReport, Decision, FixReport, Found, HeldSocket, Report, Role, StepReport,
+};
+
+/// How much is said.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Detail {
+    /// The first line.
+    Quiet,
+    /// What matters.
+    #[default]
+    Normal,
+    /// Every rule tried, every fact and every source.
+    Verbose,
+}
+
+/// Writes the answers of `why`.
+pub fn why(reports: &[Report], assumed: &[String], detail: Detail, style: Style) -> String {
+    let mut page = Page::new(style);
+    for report in reports {
+        if detail > Detail::Quiet {
+            page.blank();
+        }
+        answer(&mut page, report, detail);
+    }
+    let mut text = page.finish();
+    if detail > Detail::Quiet {
+        text += &assumptions(assumed);
+    }
+    text
+}
+
+/// Writes what was taken for granted, one thing a line.
+pub fn assumptions(assumed: &[String]) -> String {
+    let mut page = Page::new(Style::default());
+    for text in assumed {
+        page.item(text);
+    }
+    if assumed.is_empty() { String::new() } else { format!("\nassumed:\n{}", page.finish()) }
+}
+
+fn answer(page: &mut Page, report: &Report, detail: Detail) {
+    let (color, rest) = headline(report);
+    page.headline(color, report.decision.answer.word(), &rest);
+    if detail == Detail::Quiet {
+        return;
+    }
+    page.blank();
+    let all = detail == Detail::Verbose;
+    if all {
+        trace(page, report);
+    } else {
+        reasons(page, report);
+    }
+    notes(page, report, all);
+    sockets(page, report);
+    covers(page, report);
+    fixes(page, &report.fixes);
+}
+
+fn headline(report: &Report) -> (Color, String) {
+    let who = phrase::subject(&report.subject);
+    let what = format!("{}/{}", report.endpoint, report.protocol.name());
+    match report.decision.answer {
+        Answer::Yes => (Color::Green, format!("{who} may bind {what}")),
+        Answer::No => {
+            (Color::Red, format!("{who} may not bind {what} ({})", errors(&report.decision)))
+        }
+        Answer::Unknown => (
+            Color::Yellow,
+            format!(
+                "whether {who} may bind {what} is open (success or {})",
+                errors(&report.decision)
+            ),
+        ),
+    }
+}
+
+fn errors(decision: &Decision) -> String {
+    let all: Vec<_> = decision.errors().collect();
+    match all.as_slice() {
+        [one] => format!("{}, \"{}\"", one.outcome, one.text),
+        several => {
+            let names: Vec<&str> = several.iter().map(|o| Outcome::name(o.outcome)).collect();
+            names.join(" or ")
+        }
+    }
+}
+
+/// The rules that stop the call or may, with the facts they turn on.
+fn reasons(page: &mut Page, report: &Report) {
+    for step in report.obstacles() {
+        page.label("why");
+        page.named(step.title, step.rule);
+        if report.decision.errors().count() > 1 {
+            page.text(&format!("answers {} if it stops the call", step.outcome));
+        }
+        facts(page, report, step, false);
+        page.text(&source(report, step));
+    }
+}
+
+fn facts(page: &mut Page, report: &Report, step: &StepReport, all: bool) {
+    for seen in &step.evidence {
+        if let Some(text) = phrase::evidence(report, seen, all) {
+            page.text(&text);
+        }
+    }
+    if let Some(missing) = &step.missing {
+        let reveal = match missing.reveal.as_ref() {
+            "" => String::new(),
+            reveal => format!("; to find out: {reveal}"),
+        };
+        page.text(&format!("not known: {}{reveal}", missing.why));
+    }
+}
+
+fn source(report: &Report, step: &StepReport) -> String {
+    let note = step.basis.note.map(|note| format!(" ({note})")).unwrap_or_default();
+    let cite = best_cite(&step.cites, report.ip.is_ipv6());
+    let cite = cite.map(|cite| format!("; {}", phrase::cite(cite))).unwrap_or_default();
+    format!("{}{note}{cite}", step.basis.how)
+}
+
+/// The first citation about the family in question.
+fn best_cite(cites: &[CiteReport], ipv6: bool) -> Option<&CiteReport> {
+    let about_ipv6 = |c: &CiteReport| c.path.contains("ipv6") || c.path.contains("6_");
+    cites.iter().find(|c| about_ipv6(c) == ipv6).or(cites.first())
+}
+
+/// Every rule tried.
+fn trace(page: &mut Page, report: &Report) {
+    for step in &report.trace {
+        page.label(match step.finding {
+            Found::Passes => "passes",
+            Found::Stops => "stops",
+            Found::Unknown => "open",
+        });
+        page.named(step.title, step.rule);
+        facts(page, report, step, true);
+        let note = step.basis.note.map(|note| format!(" ({note})")).unwrap_or_default();
+        page.text(&format!("{}{note}", step.basis.how));
+        for cite in &step.cites {
+            page.detail(&phrase::cite(cite));
+        }
+    }
+}
+
+fn notes(page: &mut Page, report: &Report, all: bool) {
+    for note in &report.notes {
+        page.label("note");
+        page.text(&note.text);
+        let cites =
+            if all { note.cites.as_slice() } else { &note.cites[..note.cites.len().min(1)] };
+        for cite in cites {
+            page.text(&phrase::cite(cite));
+        }
+    }
+    if let Some(missing) = &report.sockets_hidden {
+        page.label("note");
+        page.text(&format!("sockets: {}", missing.why));
+        if !missing.reveal.is_empty() {
+            page.text(&format!("to find out: {}", missing.reveal));
+        }
+    }
+}
+
+/// The other sockets on the port, those alike together.
+fn sockets(page: &mut Page, report: &Report) {
+    let mut groups: Vec<(&HeldSocket, usize)> = Vec::new();
+    for held in &report.sockets {
+        match groups.iter_mut().find(|(other, _)| alike(other, held)) {
+            Some((_, count)) => *count += 1,
+            None => groups.push((held, 1)),
+        }
+    }
+    for (held, count) in groups {
+        page.label(match held.role {
+            Role::InTheWay | Role::Behind => "held",
+            Role::Unclear => "held?",
+            Role::Beside => "beside",
+        });
+        let socket = phrase::socket_of(&held.socket, held.socket.remote.as_deref(), count);
+        page.text(&match held.role {
+            Role::InTheWay => socket,
+            Role::Behind => format!("{socket}: in the way, once the call is allowed otherwise"),
+            Role::Unclear => format!("{socket}: in the way or not, that is not known"),
+            Role::Beside => format!("{socket}: not in the way"),
+        });
+        for process in &held.holders {
+            page.detail(&phrase::holder(process));
+        }
+        if let Some(reason) = held.no_holder {
+            page.detail(&phrase::no_holder(report, held, reason));
+        }
+    }
+}
+
+/// Whether two sockets differ in nothing but the other end.
+fn alike(a: &HeldSocket, b: &HeldSocket) -> bool {
+    let plain = |held: &HeldSocket| {
+        let mut socket = held.socket.clone();
+        (socket.inode, socket.remote) = (None, None);
+        socket
+    };
+    a.role == b.role
+        && a.socket.local == b.socket.local
+        && a.socket.remote.is_some() == b.socket.remote.is_some()
+        && a.no_holder == b.no_holder
+        && a.holders == b.holders
+        && plain(a) == plain(b)
+}
+
+fn covers(page: &mut Page, report: &Report) {
+    const SHOWN: usize = 12;
+    let Some(covers) = &report.covers else { return };
+    page.label("covers");
+    page.text(&covers.what);
+    if let Some(device) = &covers.device {
+        page.text(&format!("only what arrives on {device}"));
+    }
+    let list: Vec<String> =
+        covers.addresses.iter().map(|a| format!("{} ({})", a.ip, a.device)).collect();
+    let several = list.len() > 1 || list.len() == 1 && report.ip.is_unspecified();
+    if several {
+        let more = list.len().saturating_sub(SHOWN);
+        let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+        let known = if covers.complete { "now" } else { "known now" };
+        page.text(&format!("{known}: {}{more}", list[..list.len().min(SHOWN)].join(", ")));
+    }
+}
+
+fn fixes(page: &mut Page, fixes: &[FixReport]) {
+    for (i, fix) in fixes.iter().enumerate() {
+        page.label(if i == 0 { "fix" } else { "" });
+        match &fix.detail {
+            Some(detail) => page.text(&format!("{}: {detail}", fix.title)),
+            None => page.text(&fix.title),
+        }
+        if let Some(command) = &fix.command {
+            page.command(command);
+        }
+        if !fix.side_effects.is_empty() {
+            page.detail(fix.side_effects);
+        }
+    }
+}

@@ -1,0 +1,313 @@
+//! JSON output is what its schema says, and `docs/reference/json.md` says what the schemas say:
+//! compared by default, written anew with `PORTWISE_BLESS=1`.
+
+mod common;
+
+use std::{collections::BTreeSet, env, fmt::Write, fs, path::PathBuf};
+
+use serde_json::{Map, Value};
+
+const BLESS: &str = "PORTWISE_BLESS=1 cargo test -p portwise --test json";
+const HOST: &str = concat!("--facts ", env!("CARGO_MANIFEST_DIR"), "/tests/data/host.json");
+const VERBS: [&str; 4] = ["why", "check", "explain", "facts"];
+
+fn reference() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../docs/reference")
+}
+
+fn schema(file: &str) -> Value {
+    let path = reference().join("schema").join(file);
+    let text = fs::read_to_string(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+    serde_json::from_str(&text).unwrap_or_else(|e| panic!("{}: {e}", path.display()))
+}
+
+/// Checks values against schemas, as far as these use the language, and notes what was used.
+struct Checker {
+    faults: Vec<String>,
+    /// The fields and variants that some value had, by where they stand in the schema.
+    used: BTreeSet<String>,
+}
+
+impl Checker {
+    fn check(&mut self, value: &Value, schema: &Value, file: &str, at: &str, place: &str) {
+        if let Some(target) = schema.get("$ref").and_then(Value::as_str) {
+            let (file, schema, place) = resolve(target, file);
+            return self.check(value, &schema, &file, at, &place);
+        }
+        if let Some(any) = schema.get("anyOf").and_then(Value::as_array) {
+            for (i, one) in any.iter().enumerate() {
+                let mut trial = Checker { faults: Vec::new(), used: BTreeSet::new() };
+                let place = format!("{place}|{i}");
+                trial.check(value, one, file, at, &place);
+                if trial.faults.is_empty() {
+                    self.used.extend(trial.used);
+                    self.used.insert(place);
+                    return;
+                }
+            }
+            self.faults.push(format!("{at}: fits none of anyOf at {place}: {value}"));
+            return;
+        }
+        if let Some(only) = schema.get("const").filter(|only| *only != value) {
+            self.faults.push(format!("{at}: {value} is not {only}"));
+        }
+        if let Some(words) = schema.get("enum").and_then(Value::as_array)
+            && !words.contains(value)
+        {
+            self.faults.push(format!("{at}: {value} is none of {words:?}"));
+        }
+        if let Some(types) = schema.get("type").filter(|types| !is_of(value, types)) {
+            self.faults.push(format!("{at}: {value} is not of type {types}"));
+        }
+        if let (Some(items), Some(list)) = (schema.get("items"), value.as_array()) {
+            for item in list {
+                self.check(item, items, file, &format!("{at}[]"), &format!("{place}[]"));
+            }
+        }
+        if let Some(fields) = value.as_object() {
+            self.fields(fields, schema, file, at, place);
+        }
+    }
+
+    fn fields(
+        &mut self,
+        fields: &Map<String, Value>,
+        schema: &Value,
+        file: &str,
+        at: &str,
+        place: &str,
+    ) {
+        let none = Map::new();
+        let known = schema.get("properties").and_then(Value::as_object).unwrap_or(&none);
+        for (name, field) in fields {
+            let at = format!("{at}.{name}");
+            let other = schema.get("additionalProperties");
+            match (known.get(name), other) {
+                (Some(schema), _) => {
+                    let place = format!("{place}.{name}");
+                    self.used.insert(place.clone());
+                    self.check(field, schema, file, &at, &place);
+                }
+                (None, Some(Value::Bool(false))) => {
+                    self.faults.push(format!("{at}: the schema does not know it"));
+                }
+                (None, Some(other)) => self.check(field, other, file, &at, &format!("{place}.*")),
+                (None, None) => {}
+            }
+        }
+        for name in schema.get("required").and_then(Value::as_array).into_iter().flatten() {
+            if !fields.contains_key(name.as_str().unwrap()) {
+                self.faults.push(format!("{at}: {name} is missing"));
+            }
+        }
+    }
+}
+
+/// The file, schema and place that a reference leads to.
+fn resolve(target: &str, file: &str) -> (String, Value, String) {
+    let (other, pointer) = target.split_once('#').expect("a reference with #");
+    let file = if other.is_empty() { file } else { other };
+    let found = schema(file).pointer(pointer).cloned();
+    let found = found.unwrap_or_else(|| panic!("{file}: no {pointer}"));
+    (file.into(), found, format!("{file}#{pointer}"))
+}
+
+fn is_of(value: &Value, types: &Value) -> bool {
+    let is = |name: &Value| match name.as_str().unwrap() {
+        "null" => value.is_null(),
+        "string" => value.is_string(),
+        "boolean" => value.is_boolean(),
+        "integer" => value.is_i64() || value.is_u64(),
+        "array" => value.is_array(),
+        "object" => value.is_object(),
+        other => panic!("unknown type {other}"),
+    };
+    types.as_array().map_or_else(|| is(types), |types| types.iter().any(is))
+}
+
+/// Every place of a schema that a value could use.
+fn places(schema: &Value, file: &str, place: &str, all: &mut BTreeSet<String>) {
+    if let Some(target) = schema.get("$ref").and_then(Value::as_str) {
+        let (file, schema, place) = resolve(target, file);
+        return places(&schema, &file, &place, all);
+    }
+    for (i, one) in schema.get("anyOf").and_then(Value::as_array).into_iter().flatten().enumerate()
+    {
+        let place = format!("{place}|{i}");
+        all.insert(place.clone());
+        places(one, file, &place, all);
+    }
+    if let Some(items) = schema.get("items") {
+        places(items, file, &format!("{place}[]"), all);
+    }
+    for (name, field) in schema.get("properties").and_then(Value::as_object).into_iter().flatten() {
+        let place = format!("{place}.{name}");
+        all.insert(place.clone());
+        places(field, file, &place, all);
+    }
+    if let Some(other) = schema.get("additionalProperties").filter(|other| other.is_object()) {
+        places(other, file, &format!("{place}.*"), all);
+    }
+}
+
+#[test]
+fn output_is_what_the_schema_says() {
+    // The same machine as an older kernel would show it, one port of it.
+    let there = tempfile::tempdir().unwrap();
+    let partly = there.path().join("partly.json");
+    let mut facts: Value = serde_json::from_str(&fs::read_to_string(&HOST[8..]).unwrap()).unwrap();
+    facts["host"]["sockets"]["coverage"] = serde_json::json!({"ports": [8080]});
+    facts["host"]["sockets"]["hidden"] =
+        serde_json::json!({"key": "all-sockets", "why": "the kernel is too old", "reveal": ""});
+    fs::write(&partly, facts.to_string()).unwrap();
+    let partly = format!("--facts {}", partly.display());
+    let runs: [(&str, &[&str]); 4] = [
+        (
+            "why",
+            &[
+                "127.0.0.1:80 0.0.0.0:0 [fe80::1]:80 8080 --on linux-6.12",
+                "127.0.0.1:80 192.0.2.1:8080 [::]:80 --on macos-10.14.2",
+                "[::1]:80 *:0 --on macos-10.13.6",
+                "8080 12345 5353/udp 127.0.0.1:3000 [fe80::1%eth0]:80 HOST --reuseaddr --reuseport",
+                "127.0.0.1:9000 192.0.2.10:8081 [2001:db8:1::5]:80 HOST --dev eth0 --as 1001",
+                "127.0.0.1:8080 8081 PARTLY",
+            ],
+        ),
+        ("check", &["127.0.0.1:80 192.0.2.1:8080 --on linux-6.12", "8080 HOST"]),
+        ("explain", &["", "0.0.0.0", "xnu.wildcard-exempt", "linux.bind.zone"]),
+        ("facts", &["--on linux-6.12", "--on macos-15", "HOST", "PARTLY"]),
+    ];
+    let named = |args: &str| args.replace("HOST", HOST).replace("PARTLY", &partly);
+    let mut checker = Checker { faults: Vec::new(), used: BTreeSet::new() };
+    let mut all = BTreeSet::new();
+    for (verb, lines) in runs {
+        let (file, schema) = (format!("{verb}.json"), schema(&format!("{verb}.json")));
+        places(&schema, &file, verb, &mut all);
+        for args in lines {
+            let run = common::line(&format!("{verb} --json {}", named(args)));
+            let value: Value = serde_json::from_str(&run.out).unwrap_or_else(|e| {
+                panic!("{verb} {args}: {e}: {}{}", run.out, run.err);
+            });
+            checker.check(&value, &schema, &file, verb, verb);
+        }
+    }
+    assert!(checker.faults.is_empty(), "{}", checker.faults.join("\n"));
+    // Only a kernel's own memory of a shared port, which nothing shows, gives this one.
+    let not_here = |place: &str| place.contains("/evidence|16");
+    let unused: Vec<&String> =
+        all.difference(&checker.used).filter(|place| !not_here(place)).collect();
+    assert!(unused.is_empty(), "described, but never written: {unused:#?}");
+}
+
+#[test]
+fn json_reference_is_current() {
+    let generated = json_reference();
+    let file = reference().join("json.md");
+    if env::var_os("PORTWISE_BLESS").is_some_and(|value| value == "1") {
+        fs::write(&file, generated).unwrap();
+        return;
+    }
+    let there = fs::read_to_string(&file).unwrap_or_default();
+    assert!(
+        there == generated,
+        "docs/reference/json.md is not current; write it anew with\n{BLESS}"
+    );
+}
+
+fn json_reference() -> String {
+    let mut text = format!(
+        "# JSON\n\nGenerated from the schemas in `schema/` by `{BLESS}`. Change those, not this file.\n\n\
+        Every verb answers `--json` with one object. `schema` names its format; the number after \
+        the slash\ngrows when a field changes its meaning or goes. New fields may come without \
+        that: ignore what you\ndo not know. Text marked as untrusted was written by whoever runs \
+        a process or made a user: escape\nit before it reaches a terminal. Characters that a \
+        terminal may act on are written as `\\uXXXX`.\n"
+    );
+    for verb in VERBS {
+        let file = format!("{verb}.json");
+        let schema = schema(&file);
+        let what = schema["description"].as_str().unwrap();
+        let _ = writeln!(text, "\n## {verb}\n\n{what} Schema: [`schema/{file}`](schema/{file}).\n");
+        table(&mut text, &schema);
+        definitions(&mut text, &schema);
+    }
+    let _ = writeln!(
+        text,
+        "\n## Common\n\nWhat several verbs share: [`schema/common.json`](schema/common.json)."
+    );
+    definitions(&mut text, &schema("common.json"));
+    text
+}
+
+fn definitions(text: &mut String, schema: &Value) {
+    for (name, definition) in schema["$defs"].as_object().into_iter().flatten() {
+        let _ = writeln!(text, "\n### {name}\n\n{}\n", described(definition));
+        if definition.get("properties").is_some() {
+            table(text, definition);
+        }
+        for one in definition.get("anyOf").and_then(Value::as_array).into_iter().flatten() {
+            let Some(fields) = one.get("properties").and_then(Value::as_object) else { continue };
+            let names: Vec<String> = fields
+                .iter()
+                .map(|(name, field)| match field.get("const") {
+                    Some(only) => format!("`{name}`: {only}"),
+                    None => format!("`{name}`"),
+                })
+                .collect();
+            let _ = writeln!(text, "- {} {}", names.join(", "), described(one));
+        }
+    }
+}
+
+fn described(schema: &Value) -> &str {
+    schema["description"].as_str().unwrap_or_default()
+}
+
+fn table(text: &mut String, schema: &Value) {
+    text.push_str("| field | type | |\n|---|---|---|\n");
+    rows(text, schema, "");
+}
+
+fn rows(text: &mut String, schema: &Value, prefix: &str) {
+    for (name, field) in schema["properties"].as_object().into_iter().flatten() {
+        let path = format!("{prefix}{name}");
+        let words = described(field);
+        let words = match field.get("enum").and_then(Value::as_array) {
+            Some(list) => {
+                let list: Vec<String> =
+                    list.iter().filter_map(Value::as_str).map(|w| format!("`{w}`")).collect();
+                format!("{words} One of {}.", list.join(", "))
+            }
+            None => words.into(),
+        };
+        let _ = writeln!(text, "| `{path}` | {} | {} |", kind(field), words.replace('|', "\\|"));
+        rows(text, field, &format!("{path}."));
+        if let Some(items) = field.get("items") {
+            rows(text, items, &format!("{path}[]."));
+        }
+    }
+}
+
+/// The type of a field in a few words.
+fn kind(field: &Value) -> String {
+    if let Some(target) = field.get("$ref").and_then(Value::as_str) {
+        let name = target.rsplit('/').next().unwrap();
+        return format!("[{name}](#{name})");
+    }
+    if let Some(only) = field.get("const") {
+        return format!("`{}`", only.as_str().unwrap());
+    }
+    if let Some(any) = field.get("anyOf").and_then(Value::as_array) {
+        return any.iter().map(kind).collect::<Vec<_>>().join(" or ");
+    }
+    if let Some(items) = field.get("items") {
+        return format!("list of {}", kind(items));
+    }
+    match field.get("type") {
+        Some(Value::Array(types)) => {
+            types.iter().filter_map(Value::as_str).collect::<Vec<_>>().join(" or ")
+        }
+        Some(one) => one.as_str().unwrap().into(),
+        None => "any".into(),
+    }
+}
