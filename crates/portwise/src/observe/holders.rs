@@ -1,6 +1,6 @@
 //! Who has a socket open, by `/proc/PID/fd`.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 
 use portwise_model::Socket;
 use portwise_sys::proc::Proc;
@@ -25,15 +25,19 @@ pub(super) fn of(
     };
     holders.unseen = found.hidden as usize;
     holders.hidden = found.hidepid;
+    let mut processes_seen: BTreeMap<u32, Option<Process>> = BTreeMap::new();
     for holder in found.found {
         let processes = holders.of.entry(holder.inode).or_default();
         if processes.iter().any(|p| p.pid == holder.pid) {
             continue;
         }
-        // A process that has ended meanwhile holds nothing any more.
-        let Ok(status) = proc.status(holder.pid) else { continue };
-        let uid = status.uids.effective;
-        processes.push(Process { pid: holder.pid, command: status.name, uid, user: user(uid) });
+        let process = processes_seen.entry(holder.pid).or_insert_with(|| {
+            // A process that has ended meanwhile holds nothing any more.
+            let status = proc.status(holder.pid).ok()?;
+            let uid = status.uids.effective;
+            Some(Process { pid: holder.pid, command: status.name, uid, user: user(uid) })
+        });
+        processes.extend(process.clone());
     }
     holders.of.retain(|_, processes| !processes.is_empty());
     holders
