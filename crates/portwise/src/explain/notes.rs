@@ -292,7 +292,7 @@ fn shared(held: &[HeldSocket]) -> Option<Note> {
     let held = held.iter().find(several)?;
     let text = format!(
         "{} processes have the same socket open, by inheritance or because one passed it on, as \
-         a service manager does: the port is free when all have closed it",
+         a service manager does: it stays taken until all have closed it",
         held.holders.len()
     );
     Some(note("shared-socket", text))
