@@ -1,9 +1,10 @@
-//! `docs/reference/` is what the registry says: compared by default, written anew with
-//! `PORTWISE_BLESS=1`.
+//! `docs/reference/` is what the registry and the command say: compared by default, written anew
+//! with `PORTWISE_BLESS=1`.
 
 use std::fmt::Write;
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::path::Path;
+use std::process::Command;
 use std::{env, fs};
 
 use portwise_model::{
@@ -16,6 +17,11 @@ const BLESS: &str = "PORTWISE_BLESS=1 cargo test -p portwise --test docs";
 #[test]
 fn rules_reference_is_current() {
     compare("rules.md", &rules_reference());
+}
+
+#[test]
+fn cli_reference_is_current() {
+    compare("cli.md", &cli_reference());
 }
 
 /// Compares a generated file with the one in the repository, or writes it.
@@ -156,4 +162,32 @@ fn source(cite: &Cite) -> String {
 fn capitalized(text: &str) -> String {
     let mut chars = text.chars();
     chars.next().map(|c| c.to_uppercase().chain(chars).collect()).unwrap_or_default()
+}
+
+/// The help of the command and of each verb it names.
+fn cli_reference() -> String {
+    let overview = help(&[]);
+    let commands = overview.split("\nCommands:\n").nth(1).unwrap_or("");
+    let commands = commands.split("\n\n").next().unwrap_or("");
+    let names = commands.lines().filter_map(|line| line.strip_prefix("  "));
+    let names = names.filter(|line| !line.starts_with(' ')).filter_map(|l| l.split(' ').next());
+    let mut text = format!(
+        "# The command line\n\nGenerated from `--help` by `{BLESS}`. Change the command, not this file.\n\n```\n{overview}```\n"
+    );
+    for name in names {
+        write!(text, "\n## portwise {name}\n\n```\n{}```\n", help(&[name])).unwrap();
+    }
+    text
+}
+
+/// What `portwise ARGS --help` prints where there is no terminal.
+fn help(args: &[&str]) -> String {
+    let output = Command::new(env!("CARGO_BIN_EXE_portwise"))
+        .args(args)
+        .arg("--help")
+        .output()
+        .expect("the command that was built runs");
+    assert!(output.status.success(), "{args:?} --help: {}", output.status);
+    let text = String::from_utf8(output.stdout).expect("help is UTF-8");
+    text.lines().map(|line| line.trim_end().to_owned() + "\n").collect()
 }
