@@ -12,12 +12,20 @@ mod errno;
 pub use errno::{Errno, Error};
 
 #[cfg(target_os = "linux")]
+pub mod caps;
+#[cfg(target_os = "linux")]
 pub mod netlink;
 #[cfg(target_os = "linux")]
+pub mod ns;
+#[cfg(target_os = "linux")]
 pub mod passwd;
+#[cfg(target_os = "linux")]
+pub mod pidfd;
 #[cfg(target_os = "linux")]
 pub mod proc;
 #[cfg(target_os = "linux")]
 pub mod rtnetlink;
+#[cfg(target_os = "linux")]
+pub mod sock;
 #[cfg(target_os = "linux")]
 pub mod sockdiag;

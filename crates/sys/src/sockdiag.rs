@@ -11,6 +11,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use crate::Error;
 use crate::netlink::{self, Attribute, Malformed, NETLINK_SOCK_DIAG, Netlink, Request, u32_at};
+use crate::sock::{Address, Socket};
 
 /// IPv4, the value of [`SocketQuery::family`].
 pub const AF_INET: u8 = libc::AF_INET as u8;
@@ -78,7 +79,7 @@ states! {
     12 NEW_SYN_RECV "What the kernel calls `SYN_RECV` inside; rows say `SYN_RECV`.",
     13 BOUND_INACTIVE "To ask with only (≥ 6.8): bound TCP sockets that neither listen nor connect. \
         Their rows say `CLOSE`. Older kernels ignore the bit and show nothing, without a word; \
-        an empty answer proves nothing.",
+        see [`SockDiag::probe_bound_inactive`].",
 }
 
 impl State {
@@ -237,6 +238,34 @@ impl SockDiag {
         fixed[52..56].copy_from_slice(&((socket.cookie >> 32) as u32).to_ne_bytes());
         let request = with_protocol(Request::new(SOCK_DESTROY, &fixed), socket.protocol);
         self.netlink.request(&request, 0, |_| Ok(None::<()>)).map(drop)
+    }
+
+    /// Finds out whether this kernel shows bound-inactive sockets, by binding one and looking.
+    ///
+    /// The kernel has no other way to tell: where the state is unknown its bit is ignored. The
+    /// socket takes an automatic port of the thread's namespace for the time of one dump and
+    /// cannot be reached; a caller that must leave the namespace alone calls this from a
+    /// private one. A row that a query with [`State::BOUND_INACTIVE`] alone returned is proof
+    /// as well; an empty answer is none.
+    ///
+    /// # Errors
+    /// Those of socket(2) and bind(2), and of [`SockDiag::query`].
+    pub fn probe_bound_inactive(&mut self) -> Result<bool, Error> {
+        let failed = |call| move |errno| Error::new(call, errno);
+        let socket = Socket::new(libc::AF_INET, libc::SOCK_STREAM, 0).map_err(failed("socket"))?;
+        let any = Address::new((Ipv4Addr::UNSPECIFIED, 0).into());
+        socket.bind(&any).map_err(failed("bind"))?;
+        let address = socket.local_address().map_err(failed("getsockname"))?;
+        let port = address.to_socket_addr().map(|address| address.port());
+        let query = SocketQuery {
+            family: AF_INET,
+            protocol: TCP,
+            states: State::BOUND_INACTIVE.bit(),
+            local_port: port,
+        };
+        let seen = !self.query(&query)?.is_empty();
+        drop(socket);
+        Ok(seen)
     }
 }
 
