@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashSet};
 use portwise_model::Socket;
 use portwise_sys::proc::Proc;
 
-use super::{Holders, Process, is_orphan};
+use super::{Holders, Process, is_orphan, sockets::of_descriptor};
 
 /// Searches every process that may be looked into.
 pub(super) fn of(
@@ -25,8 +25,16 @@ pub(super) fn of(
     };
     holders.unseen = found.hidden as usize;
     holders.hidden = found.hidepid;
+    let unconnected: HashSet<u64> =
+        sockets.iter().filter(|s| s.remote.is_none()).map(|s| s.id.0).collect();
     let mut processes_seen: BTreeMap<u32, Option<Process>> = BTreeMap::new();
     for holder in found.found {
+        if unconnected.contains(&holder.inode)
+            && !holders.options.contains_key(&holder.inode)
+            && let Ok(options) = of_descriptor(holder.pid, holder.fd)
+        {
+            holders.options.insert(holder.inode, options);
+        }
         let processes = holders.of.entry(holder.inode).or_default();
         if processes.iter().any(|p| p.pid == holder.pid) {
             continue;

@@ -36,7 +36,8 @@ mod linux {
         let me = proc.thread_status();
         let me = me.map_err(|e| Trouble::new(format!("cannot read my own credentials: {e}")))?;
         let asker = subject::of(&me);
-        let machine = Machine { proc, rtnetlink: None, sockdiag: None, users: None };
+        let is_root = me.uids.effective == 0;
+        let machine = Machine { proc, is_root, rtnetlink: None, sockdiag: None, users: None };
         let mut setting = Setting::new(Host::not_asked(kernel), asker, Box::new(machine));
         setting.gid = Some(me.gids.effective);
         setting.is_self = true;
@@ -47,6 +48,7 @@ mod linux {
     /// The running machine. Each kernel interface is opened when it is first needed.
     struct Machine {
         proc: Proc,
+        is_root: bool,
         rtnetlink: Option<RtNetlink>,
         sockdiag: Option<SockDiag>,
         users: Option<BTreeMap<u32, String>>,
@@ -103,8 +105,16 @@ mod linux {
                     let read = self.sockdiag().and_then(sockets::all);
                     sockets::put_all(&mut host.sockets, read, version)
                 }
-                FactKey::SocketOptions(id) => Err(sockets::options(*id)),
-                FactKey::BindBucket(_) => {
+                FactKey::SocketOptions(id) => {
+                    sockets::options(&self.proc, &mut host.sockets, *id, self.is_root)
+                }
+                FactKey::BindBucket(port) => {
+                    // What the owners allow may make it irrelevant.
+                    let unread = |s: &&Socket| s.options.reuseaddr.is_none();
+                    let owners = host.sockets.on(*port).unwrap_or_default();
+                    if let Some(id) = owners.iter().find(unread).map(|s| s.id) {
+                        let _ = sockets::options(&self.proc, &mut host.sockets, id, self.is_root);
+                    }
                     let missing = Missing::new(
                         key.clone(),
                         "no interface of the kernel shows what it remembers about sharing a port",

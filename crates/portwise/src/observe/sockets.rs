@@ -1,6 +1,9 @@
 //! The sockets of the network namespace, by sock_diag.
 
-use std::{collections::BTreeMap, net::SocketAddr};
+use std::{
+    collections::{BTreeMap, HashMap, HashSet},
+    net::SocketAddr,
+};
 
 use portwise_model::{
     Coverage, FactKey, Family, Missing, Protocol, Socket, SocketId, Sockets, State, Text, Version,
@@ -8,6 +11,9 @@ use portwise_model::{
 };
 use portwise_sys::{
     Error,
+    pidfd::PidFd,
+    proc::Proc,
+    sock,
     sockdiag::{self, ALL_STATES, DiagSocket, SockDiag, SocketQuery},
 };
 
@@ -147,11 +153,79 @@ fn hidden(key: FactKey, version: Version) -> Option<Missing> {
     })
 }
 
-/// Says that the options of other processes' sockets are not read.
-pub(super) fn options(id: SocketId) -> Missing {
-    let why = match is_orphan(id) {
-        true => "no program has that socket open any more, so nobody can read its options",
-        false => "the options of other programs' sockets are not read by this version",
+/// Reads `SO_REUSEADDR` and `SO_REUSEPORT` of every socket seen that a process has open, since
+/// finding the processes costs the same for one. Returns why those of `id` cannot be read.
+pub(super) fn options(
+    proc: &Proc,
+    sockets: &mut Sockets,
+    id: SocketId,
+    is_root: bool,
+) -> Result<(), Missing> {
+    let missing = |why: String, reveal: &'static str| {
+        Err(Missing::new(FactKey::SocketOptions(id), why, reveal))
     };
-    Missing::new(FactKey::SocketOptions(id), why, "try it")
+    let more_rights = if is_root { "try it" } else { "root can read them" };
+    if is_orphan(id) {
+        let why = "no program has that socket open any more, so nobody can read its options";
+        return missing(why.into(), "try it");
+    }
+    let unread: HashSet<u64> = sockets
+        .observed()
+        .filter(|s| s.options.reuseaddr.is_none() && !is_orphan(s.id))
+        .map(|s| s.id.0)
+        .collect();
+    let found = match proc.holders(&unread) {
+        Ok(found) => found,
+        Err(error) => return missing(format!("its holder cannot be looked for: {error}"), ""),
+    };
+    let mut read = HashMap::new();
+    let mut refused = None;
+    for holder in found.found.iter() {
+        if read.contains_key(&holder.inode) {
+            continue;
+        }
+        match of_descriptor(holder.pid, holder.fd) {
+            Ok(options) => drop(read.insert(holder.inode, options)),
+            Err(error) if holder.inode == id.0 => refused = Some(error),
+            Err(_) => {}
+        }
+    }
+    fill_in(sockets, &read);
+    match (sockets.get(id).and_then(|s| s.options.reuseaddr), refused) {
+        (Some(_), _) => Ok(()),
+        (None, Some(error)) if error.is_denied() => {
+            missing(format!("its options cannot be read: {error}"), more_rights)
+        }
+        (None, Some(error)) => missing(format!("its options cannot be read: {error}"), "try it"),
+        (None, None) if !found.is_complete() => missing(
+            "its options are to be read from the process that holds it, which I cannot see".into(),
+            more_rights,
+        ),
+        (None, None) => missing("no process that I can see has it open".into(), "try it"),
+    }
+}
+
+fn fill_in(sockets: &mut Sockets, read: &HashMap<u64, (bool, bool)>) {
+    let mut ports: Vec<u16> = sockets.observed().map(|s| s.port).collect();
+    ports.dedup();
+    for port in ports {
+        let mut list = sockets.on(port).unwrap_or_default().to_vec();
+        for socket in &mut list {
+            if let Some((reuseaddr, reuseport)) = read.get(&socket.id.0) {
+                socket.options.reuseaddr = Some(*reuseaddr);
+                socket.options.reuseport = Some(*reuseport);
+            }
+        }
+        sockets.set_port(port, list);
+    }
+}
+
+/// Reads `SO_REUSEADDR` and `SO_REUSEPORT` through the descriptor of another process.
+pub(super) fn of_descriptor(pid: u32, fd: u32) -> Result<(bool, bool), Error> {
+    let socket = sock::Socket::from(PidFd::open(pid)?.get_fd(fd)?);
+    let read = |option: sock::SocketOption| match socket.get(option) {
+        Ok(value) => Ok(value != 0),
+        Err(errno) => Err(Error::about("getsockopt", errno, option.name)),
+    };
+    Ok((read(sock::SocketOption::SO_REUSEADDR)?, read(sock::SocketOption::SO_REUSEPORT)?))
 }
