@@ -78,8 +78,20 @@ impl Proc {
     pub fn read(&self, path: impl AsRef<Path>) -> Result<Vec<u8>, Error> {
         let path = self.path(path);
         let mut file = std::fs::File::open(&path).map_err(|error| failed("open", &path, error))?;
-        let mut bytes = Vec::new();
-        file.read_to_end(&mut bytes).map_err(|error| failed("read", &path, error))?;
+        // Most files here are short and tell no size: without asking for it, two reads do.
+        let (mut bytes, mut length) = (vec![0; 4096], 0);
+        loop {
+            if length == bytes.len() {
+                bytes.resize(2 * length, 0);
+            }
+            match file.read(&mut bytes[length..]) {
+                Ok(0) => break,
+                Ok(more) => length += more,
+                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(failed("read", &path, error)),
+            }
+        }
+        bytes.truncate(length);
         Ok(bytes)
     }
 }
