@@ -7,11 +7,11 @@
 //! connect (unless [`State::BOUND_INACTIVE`] is asked for, see there), and `SO_REUSEADDR` and
 //! `SO_REUSEPORT` of any socket.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-use crate::Error;
 use crate::netlink::{self, Attribute, Malformed, NETLINK_SOCK_DIAG, Netlink, Request, u32_at};
 use crate::sock::{Address, Socket};
+use crate::{Errno, Error};
 
 /// IPv4, the value of [`SocketQuery::family`].
 pub const AF_INET: u8 = libc::AF_INET as u8;
@@ -222,21 +222,56 @@ impl SockDiag {
     /// Closes a socket of another process (`SOCK_DESTROY`); its owner gets `ECONNABORTED`.
     ///
     /// The cookie makes sure it is this very socket. Needs `CAP_NET_ADMIN` over the network
-    /// namespace and a kernel with `CONFIG_INET_DIAG_DESTROY`.
+    /// namespace and a kernel with `CONFIG_INET_DIAG_DESTROY`. A connection in `TIME_WAIT` can be
+    /// ended this way too.
     ///
     /// # Errors
     /// `EPERM`; `EOPNOTSUPP` without the kernel option or for this protocol; `ENOENT` if it is
     /// gone or cannot be looked up (bound-inactive sockets never can).
     pub fn destroy(&mut self, socket: &DiagSocket) -> Result<(), Error> {
-        let mut fixed = fixed_part(socket.family, socket.protocol, u32::MAX);
-        fixed[8..10].copy_from_slice(&socket.local.1.to_be_bytes());
-        fixed[10..12].copy_from_slice(&socket.remote.1.to_be_bytes());
-        put_address(&mut fixed[12..28], socket.local.0);
-        put_address(&mut fixed[28..44], socket.remote.0);
-        fixed[44..48].copy_from_slice(&socket.interface.to_ne_bytes());
-        fixed[48..52].copy_from_slice(&(socket.cookie as u32).to_ne_bytes());
-        fixed[52..56].copy_from_slice(&((socket.cookie >> 32) as u32).to_ne_bytes());
-        let request = with_protocol(Request::new(SOCK_DESTROY, &fixed), socket.protocol);
+        let ends = Ends { local: socket.local, remote: socket.remote, interface: socket.interface };
+        self.destroy_one(socket.family, socket.protocol, &ends, socket.cookie)
+    }
+
+    /// Closes the socket the kernel finds for these addresses, whichever it is.
+    ///
+    /// An unspecified remote address with port 0 finds a listener. `interface` is that of
+    /// [`DiagSocket::interface`].
+    ///
+    /// # Errors
+    /// Those of [`SockDiag::destroy`]; `EINVAL` if the addresses are of two families.
+    pub fn destroy_by_address(
+        &mut self,
+        protocol: u16,
+        local: SocketAddr,
+        remote: SocketAddr,
+        interface: u32,
+    ) -> Result<(), Error> {
+        const NO_COOKIE: u64 = u64::MAX;
+        if local.is_ipv4() != remote.is_ipv4() {
+            return Err(Error::about("sock_diag", Errno::EINVAL, "addresses of two families"));
+        }
+        let family = if local.is_ipv4() { AF_INET } else { AF_INET6 };
+        let (local, remote) = ((local.ip(), local.port()), (remote.ip(), remote.port()));
+        self.destroy_one(family, protocol, &Ends { local, remote, interface }, NO_COOKIE)
+    }
+
+    fn destroy_one(
+        &mut self,
+        family: u8,
+        protocol: u16,
+        ends: &Ends,
+        cookie: u64,
+    ) -> Result<(), Error> {
+        let mut fixed = fixed_part(family, protocol, u32::MAX);
+        fixed[8..10].copy_from_slice(&ends.local.1.to_be_bytes());
+        fixed[10..12].copy_from_slice(&ends.remote.1.to_be_bytes());
+        put_address(&mut fixed[12..28], ends.local.0);
+        put_address(&mut fixed[28..44], ends.remote.0);
+        fixed[44..48].copy_from_slice(&ends.interface.to_ne_bytes());
+        fixed[48..52].copy_from_slice(&(cookie as u32).to_ne_bytes());
+        fixed[52..56].copy_from_slice(&((cookie >> 32) as u32).to_ne_bytes());
+        let request = with_protocol(Request::new(SOCK_DESTROY, &fixed), protocol);
         self.netlink.request(&request, 0, |_| Ok(None::<()>)).map(drop)
     }
 
@@ -267,6 +302,13 @@ impl SockDiag {
         drop(socket);
         Ok(seen)
     }
+}
+
+/// What tells sockets of one family and protocol apart, but for the cookie.
+struct Ends {
+    local: (IpAddr, u16),
+    remote: (IpAddr, u16),
+    interface: u32,
 }
 
 /// `inet_diag_req_v2`, 56 bytes.

@@ -1,8 +1,9 @@
 //! rtnetlink(7): links, addresses, routes and policy rules of a network namespace.
 //!
-//! Reading needs no privilege.
+//! Reading needs no privilege; what changes a namespace stands in a file of its own.
 
 mod address;
+mod change;
 mod link;
 mod route;
 mod rule;
@@ -18,8 +19,10 @@ use crate::Error;
 use crate::netlink::{Attribute, Malformed, NETLINK_ROUTE, Netlink, Request};
 
 const RTM_NEWLINK: u16 = 16;
+const RTM_DELLINK: u16 = 17;
 const RTM_GETLINK: u16 = 18;
 const RTM_NEWADDR: u16 = 20;
+const RTM_DELADDR: u16 = 21;
 const RTM_GETADDR: u16 = 22;
 const RTM_NEWROUTE: u16 = 24;
 const RTM_GETROUTE: u16 = 26;
