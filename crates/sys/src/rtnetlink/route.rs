@@ -37,8 +37,6 @@ pub struct Route {
     pub next_hops: Vec<NextHop>,
     /// `rtm_flags`, such as `RTNH_F_LINKDOWN`.
     pub flags: u32,
-    /// `rta_error` of `RTA_CACHEINFO`: the errno of an IPv6 route that refuses, negated.
-    pub error: Option<i32>,
 }
 
 impl Route {
@@ -118,7 +116,6 @@ pub fn parse_route(payload: &[u8]) -> Result<Route, Malformed> {
         metric: None,
         next_hops: Vec::new(),
         flags: u32_at(fixed, 8).ok_or(Malformed)?,
-        error: None,
     };
     for attribute in attributes(&payload[fixed.len()..]) {
         match attribute.kind {
@@ -131,10 +128,6 @@ pub fn parse_route(payload: &[u8]) -> Result<Route, Malformed> {
             libc::RTA_PREFSRC => route.preferred_source = ip(&attribute),
             libc::RTA_TABLE => route.table = attribute.u32().unwrap_or(route.table),
             libc::RTA_MULTIPATH => route.next_hops = next_hops(attribute.payload),
-            // The error is the fourth number of rta_cacheinfo.
-            libc::RTA_CACHEINFO => {
-                route.error = u32_at(attribute.payload, 12).map(u32::cast_signed);
-            }
             _ => {}
         }
     }
