@@ -115,7 +115,8 @@ fn routes() {
     let six = read(recorded!("rtnetlink-routes6"), parse_route);
     let refuses = six.iter().find(|row| row.destination == Some(ip("2001:db8:1::"))).unwrap();
     assert_eq!((refuses.kind, refuses.prefix), (Route::UNREACHABLE, 48));
-    assert!(six.iter().any(|row| row.kind == Route::ANYCAST));
+    let default = six.iter().find(|row| row.prefix == 0 && row.kind == Route::UNICAST).unwrap();
+    assert_eq!((default.destination, default.gateway), (None, Some(ip("2001:db8::2"))));
 }
 
 #[test]
