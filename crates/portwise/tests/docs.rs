@@ -4,7 +4,7 @@
 use std::fmt::Write;
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Output};
 use std::{env, fs};
 
 use portwise_model::{
@@ -22,6 +22,27 @@ fn rules_reference_is_current() {
 #[test]
 fn cli_reference_is_current() {
     compare("cli.md", &cli_reference());
+}
+
+/// What the README shows of other kernels depends on nothing here, so it has to be what is printed.
+#[test]
+fn readme_shows_what_is_printed() {
+    let readme = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../README.md");
+    let readme = fs::read_to_string(readme).expect("there is a README");
+    let mut seen = 0;
+    for block in readme.split("```").skip(1).step_by(2) {
+        let Some((command, shown)) = block.trim_start().split_once('\n') else { continue };
+        let Some(args) = command.strip_prefix("$ portwise ") else { continue };
+        if args.contains("--on ") {
+            let args: Vec<&str> =
+                args.split_whitespace().map(|arg| arg.trim_matches('\'')).collect();
+            let output = portwise(&args);
+            let printed = [output.stdout, output.stderr].concat();
+            assert_eq!(shown, String::from_utf8_lossy(&printed), "README.md: {command}");
+            seen += 1;
+        }
+    }
+    assert!(seen > 0, "the README shows no other kernel");
 }
 
 /// Compares a generated file with the one in the repository, or writes it.
@@ -182,12 +203,12 @@ fn cli_reference() -> String {
 
 /// What `portwise ARGS --help` prints where there is no terminal.
 fn help(args: &[&str]) -> String {
-    let output = Command::new(env!("CARGO_BIN_EXE_portwise"))
-        .args(args)
-        .arg("--help")
-        .output()
-        .expect("the command that was built runs");
+    let output = portwise(&[args, &["--help"]].concat());
     assert!(output.status.success(), "{args:?} --help: {}", output.status);
     let text = String::from_utf8(output.stdout).expect("help is UTF-8");
     text.lines().map(|line| line.trim_end().to_owned() + "\n").collect()
+}
+
+fn portwise(args: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_portwise")).args(args).output().expect("the command runs")
 }
