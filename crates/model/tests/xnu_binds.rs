@@ -6,7 +6,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use portwise_model::{
     AddrState, Call, Errno, Fact, Family, Host, Machine, Outcome, Protocol, SockAddr, Socket,
-    SocketId, xnu as kernel,
+    SocketId, State, xnu as kernel,
 };
 use xnu::{LAN, answer, case, known_lan, unknown_lan};
 
@@ -110,6 +110,11 @@ fn broadcast_and_embedded_multicast_since_12() {
     assert_eq!(tcp("12.0.1", "255.255.255.255"), "EAFNOSUPPORT");
     assert_eq!(tcp("11.5", "::ffff:224.0.0.251"), "ok");
     assert_eq!(tcp("12.1", "::ffff:224.0.0.251"), "EAFNOSUPPORT");
+    // A family left out is not asked for groups.
+    let mut unspecified = case(known_lan("12.1"), Protocol::Tcp, 501, "::ffff:224.0.0.251", 5000);
+    let Call::Bind(addr) = &mut unspecified.request.call else { unreachable!() };
+    addr.family = 0;
+    assert_eq!(answer(&unspecified), "ok");
     let udp = answer(&case(known_lan("15"), Protocol::Udp, 501, "255.255.255.255", 5000));
     assert_eq!(udp, "EADDRNOTAVAIL");
 }
@@ -145,6 +150,27 @@ fn no_automatic_port_is_left() {
     assert_eq!(ask(&any4, "127.0.0.1"), "EADDRNOTAVAIL");
     assert_eq!(ask(&any6, "::1"), "EAGAIN");
     assert_eq!(ask(&any4, "::1"), "ok");
+    let listen = |host: &Host, ip, port| {
+        let mut asked = case(host.clone(), Protocol::Tcp, 501, ip, 0);
+        (asked.request.call, asked.request.socket.port) = (Call::Listen(1), port);
+        answer(&asked)
+    };
+    assert_eq!(
+        (listen(&any4, "0.0.0.0", 0).as_str(), listen(&any6, "::", 0).as_str()),
+        ("EADDRNOTAVAIL", "EAGAIN")
+    );
+    assert_eq!(
+        (listen(&any4, "0.0.0.0", 8080).as_str(), listen(&any6, "::", 8080).as_str()),
+        ("ok", "ok")
+    );
+    let mut all_but_one = any4.clone();
+    all_but_one.sockets.remove(55555, SocketId(55555));
+    for (macos, expected) in
+        [("10.14.2", "ok"), ("10.15.7", "EADDRNOTAVAIL|ok"), ("11.5", "EADDRNOTAVAIL")]
+    {
+        all_but_one.kernel = kernel::from_macos(macos).unwrap();
+        assert_eq!(ask(&all_but_one, "127.0.0.1"), expected, "{macos}");
+    }
     // SO_REUSEADDR asks for equal addresses only; since 10.15 not on IPv4.
     let reuse = |macos: &str, host: &Host, ip| {
         let mut asked = case(host.clone(), Protocol::Tcp, 501, ip, 0);
@@ -225,6 +251,31 @@ fn a_refused_second_bind_used_to_change_the_family() {
     assert_eq!(after("11.5", "::ffff:127.0.0.1", Errno::EAFNOSUPPORT), "::");
     assert_eq!(after("11.5", "::1", Errno::EINVAL), "::");
     assert_eq!(after("15", "::ffff:127.0.0.1", Errno::EINVAL), "::");
+}
+
+#[test]
+fn ports_that_nobody_named() {
+    let mut machine = Machine::new(known_lan("15"));
+    let make = |machine: &mut Machine, id, protocol| {
+        machine.socket(SocketId(id), Family::Inet, protocol, 501);
+    };
+    let bind = |port| Call::Bind(SockAddr::new(Ipv4Addr::LOCALHOST.into(), port, 0));
+    make(&mut machine, 1, Protocol::Udp);
+    machine.settle(SocketId(1), bind(0), Outcome::Ok, None);
+    make(&mut machine, 2, Protocol::Tcp);
+    machine.settle(SocketId(2), Call::Listen(1), Outcome::Ok, None);
+    make(&mut machine, 3, Protocol::Tcp);
+    machine.settle(SocketId(3), Call::Listen(1), Outcome::Ok, None);
+    make(&mut machine, 4, Protocol::Tcp);
+    machine.settle(SocketId(4), bind(8080), Outcome::Ok, None);
+    let what = |id| {
+        let socket = machine.host.sockets.get(SocketId(id)).unwrap();
+        (socket.port, socket.port_by_bind, socket.state)
+    };
+    assert_eq!(what(1), (49152, Some(false), State::Closed));
+    assert_eq!(what(2), (49152, Some(false), State::Listen));
+    assert_eq!(what(3), (49153, Some(false), State::Listen));
+    assert_eq!(what(4), (8080, Some(true), State::Closed));
 }
 
 #[test]

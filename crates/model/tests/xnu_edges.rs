@@ -6,8 +6,8 @@ mod xnu;
 use std::net::IpAddr;
 
 use portwise_model::{
-    AF_INET, AF_INET6, Call, Case, Fact, FactKey, Family, Host, Missing, Protocol, SockAddr,
-    Socket, SocketId, State, decide, fix, xnu as kernel,
+    AF_INET, AF_INET6, Call, Case, Fact, FactKey, Family, Host, IfAddr, Missing, Protocol,
+    SockAddr, Socket, SocketId, State, decide, fix, xnu as kernel,
 };
 use xnu::{LAN, answer, case, known_lan, unknown_lan};
 
@@ -21,6 +21,35 @@ fn gates_leave_the_answer_open_only_where_they_are() {
     assert_eq!(answer(&asked), "EPERM|EPROTOTYPE|EADDRINUSE|ok");
     asked.host.kernel = kernel::from_macos("15").unwrap();
     assert_eq!(answer(&asked), "EPERM|EADDRINUSE|ok");
+}
+
+#[test]
+fn each_gate_by_itself() {
+    let ask = |gate: &'static str, port, listen| {
+        let mut asked = case(known_lan("10.14.2"), Protocol::Tcp, 501, "127.0.0.1", port);
+        asked.host.policies = Fact::known(vec![gate.into()], "test");
+        if listen {
+            asked.request.call = Call::Listen(1);
+        }
+        answer(&asked)
+    };
+    assert_eq!((ask("mac", 8080, false).as_str(), ask("mac", 0, true).as_str()), GATED);
+    assert_eq!(
+        (ask("socket-filter", 8080, false).as_str(), ask("socket-filter", 0, true).as_str()),
+        GATED
+    );
+    assert_eq!(ask("flow-divert", 0, true), "EPROTOTYPE|ok");
+    assert_eq!(ask("network-framework", 8080, false), "EADDRINUSE|ok");
+    assert_eq!(ask("network-framework", 0, false), "ok");
+}
+
+const GATED: (&str, &str) = ("EPERM|ok", "EPERM|ok");
+
+#[test]
+fn a_mapped_address_of_a_v6only_socket_is_ipv6() {
+    let mut asked = case(unknown_lan("15"), Protocol::Tcp, 501, "::ffff:0.0.0.0", 80);
+    asked.request.socket.v6only = true;
+    assert_eq!(answer(&asked), "EADDRNOTAVAIL|EACCES");
 }
 
 #[test]
@@ -38,6 +67,15 @@ fn malformed_addresses() {
         assert_eq!(ask(udp, ip, |a| a.len = 255), "EINVAL");
         assert_eq!(ask(udp, ip, |a| a.len = 256), "ENAMETOOLONG");
     }
+    let short = |len| {
+        let mut asked = case(known_lan("10.14.2"), tcp, 501, any4, 8080);
+        let Call::Bind(addr) = &mut asked.request.call else { unreachable!() };
+        addr.len = len;
+        decide(&asked).obstacles().next().unwrap().rule.id
+    };
+    assert_eq!(short(0), "xnu.bind.sockaddr-too-short");
+    assert_eq!(short(1), "xnu.bind.sockaddr-too-short");
+    assert_eq!(short(2), "xnu.bind.sockaddr-in-length");
     assert_eq!(ask(tcp, any4, |a| a.family = 0), "ok");
     assert_eq!(ask(tcp, any4, |a| a.family = AF_INET6), "EAFNOSUPPORT");
     assert_eq!(ask(tcp, any4, |a| a.len = 15), "EINVAL");
@@ -177,6 +215,16 @@ fn what_is_not_known_about_sockets_stays_open() {
     assert_eq!(ask(&hiding, false), "EADDRINUSE|ok");
     host.sockets.hidden = Some(why);
     assert_eq!(ask(&host, false), "EADDRINUSE");
+    let there = host.sockets.get_mut(8080, SocketId(1)).unwrap();
+    (there.uid, there.options.reuseport) = (Some(501), Some(false));
+    // A hidden one may fit better than the one in the way, and share.
+    assert_eq!(
+        (ask(&host, false).as_str(), ask(&host, true).as_str()),
+        ("EADDRINUSE", "EADDRINUSE|ok")
+    );
+    let there = host.sockets.get_mut(8080, SocketId(1)).unwrap();
+    there.options.reuseport = Some(true);
+    assert_eq!(ask(&host, true), "EADDRINUSE|ok");
 }
 
 #[test]
@@ -224,12 +272,35 @@ fn fixes_against_a_holder() {
 }
 
 #[test]
+fn stopping_the_holder_leaves_its_connections() {
+    let mut host = known_lan("15");
+    let mut holder = Socket::new(SocketId(1), Family::Inet, Protocol::Tcp, 501);
+    (holder.ip, holder.port) = ("127.0.0.1".parse().unwrap(), 8080);
+    host.sockets.push_front(holder);
+    let remote = Some("127.0.0.1:50000".parse().unwrap());
+    host.sockets.push_front(Socket { id: SocketId(2), state: State::TimeWait, remote, ..holder });
+    let asked = case(host, Protocol::Tcp, 501, "127.0.0.1", 8080);
+    assert_eq!(fix_ids(&asked), ["xnu.another-port", "xnu.reuseport-on-both"]);
+}
+
+#[test]
 fn fixes_of_addresses() {
-    let mut zoneless = case(known_lan("15"), Protocol::Tcp, 501, "fe80::1", 8080);
+    let mut host = known_lan("15");
+    let Fact::Known { value, .. } = &mut host.interfaces else { unreachable!() };
+    let of_en0 = IfAddr { ip: "fe80::20".parse().unwrap(), ..value.list[1].addresses[1] };
+    value.list[1].addresses.push(of_en0);
+    let mut zoneless = case(host, Protocol::Tcp, 501, "fe80::20", 8080);
     assert_eq!(fix_ids(&zoneless), ["xnu.add-zone", "xnu.every-address"]);
     let Call::Bind(addr) = &mut zoneless.request.call else { unreachable!() };
     addr.scope = 9;
     assert_eq!(fix_ids(&zoneless), ["xnu.add-zone"]);
+    for ip in ["255.255.255.255", "::ffff:203.0.113.1"] {
+        let nobodys = case(known_lan("15"), Protocol::Udp, 501, ip, 8080);
+        assert_eq!(fix_ids(&nobodys), ["xnu.every-address"], "{ip}");
+    }
+    let mut v6only = case(known_lan("15"), Protocol::Udp, 501, "::ffff:203.0.113.1", 8080);
+    v6only.request.socket.v6only = true;
+    assert!(fix_ids(&v6only).is_empty());
     let foreign = case(known_lan("15"), Protocol::Tcp, 501, "2001:db8::99", 8080);
     assert_eq!(fix_ids(&foreign), ["xnu.every-address", "xnu.add-address6"]);
     let lan = case(known_lan("15"), Protocol::Tcp, 501, LAN[0], 80);

@@ -56,9 +56,7 @@ fn bind_failed(host: &mut Host, socket: &Socket, addr: &SockAddr, errno: Errno) 
     }
     let ip = match pcb::read(socket, addr) {
         IpAddr::V4(_) => IpAddr::V6(Ipv4Addr::UNSPECIFIED.to_ipv6_mapped()),
-        // A dual-stack socket that failed on one IPv6 address stays on its own.
-        IpAddr::V6(ip) if socket.port == 0 || ip.is_unspecified() => Family::Inet6.unspecified(),
-        IpAddr::V6(_) => socket.ip,
+        IpAddr::V6(_) => Family::Inet6.unspecified(),
     };
     let left = Socket { ip, ..*socket };
     replace(host, &left);

@@ -7,7 +7,7 @@ use super::pcb;
 use crate::{
     AddrState, Call, Case, Fact, Family, IfAddr, SockAddr, State,
     fix::{Breadth, Fix, suggested_port},
-    needs_zone, v4_mapped,
+    v4_mapped,
 };
 
 /// Take a port that is free for everyone.
@@ -70,13 +70,9 @@ pub static ADD_ZONE: Fix = Fix {
         let ip = addr.ipv6();
         let Some(interfaces) = case.host.interfaces.value() else { return false };
         let found = interfaces.addresses().find(|(_, a)| a.ip == IpAddr::V6(ip));
-        match found {
-            Some((interface, _)) if needs_zone(ip) && addr.scope != interface.index => {
-                addr.scope = interface.index;
-                true
-            }
-            _ => false,
-        }
+        let Some((interface, _)) = found else { return false };
+        addr.scope = interface.index;
+        true
     },
 };
 
@@ -145,13 +141,10 @@ pub static STOP_HOLDER: Fix = Fix {
     tries: 1,
     apply: |case, _| {
         let Call::Bind(addr) = case.request.call else { return false };
-        let asking = case.request.socket.id;
         let Ok(all) = case.host.sockets.on(addr.port) else { return false };
-        let kept = all.iter().filter(|s| s.id == asking || s.state == State::TimeWait);
-        let kept: alloc::vec::Vec<_> = kept.copied().collect();
-        let stopped = kept.len() < all.len();
+        let kept = all.iter().filter(|s| s.state == State::TimeWait).copied().collect();
         case.host.sockets.set_port(addr.port, kept);
-        stopped
+        true
     },
 };
 
@@ -225,20 +218,19 @@ fn become_root(case: &mut Case) -> bool {
 fn add_address(case: &mut Case, family: Family, prefix: u8) -> bool {
     let Call::Bind(addr) = &case.request.call else { return false };
     let ip = addr.ip(family);
-    let unicast = match ip {
-        IpAddr::V4(ip) => !ip.is_multicast() && !ip.is_broadcast(),
-        IpAddr::V6(ip) => !needs_zone(ip) && v4_mapped(ip).is_none() && !ip.is_multicast(),
+    let nobodys = match ip {
+        IpAddr::V4(ip) => ip.is_broadcast(),
+        IpAddr::V6(ip) => v4_mapped(ip).is_some(),
     };
     let Fact::Known { value, .. } = &mut case.host.interfaces else { return false };
-    let Some(lo0) = value.list.iter_mut().find(|interface| interface.loopback) else {
-        return false;
-    };
-    let add = unicast && case.request.socket.family == family;
-    if add {
-        let address = IfAddr { ip, prefix, broadcast: None, state: AddrState::Usable };
-        lo0.addresses.push(address);
+    let lo0 = value.list.iter_mut().find(|interface| interface.loopback);
+    match lo0 {
+        Some(lo0) if !nobodys && case.request.socket.family == family => {
+            lo0.addresses.push(IfAddr { ip, prefix, broadcast: None, state: AddrState::Usable });
+            true
+        }
+        _ => false,
     }
-    add
 }
 
 fn change_address(case: &mut Case, change: impl FnOnce(&mut SockAddr)) -> bool {

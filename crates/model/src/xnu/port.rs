@@ -162,25 +162,26 @@ pub(super) fn no_automatic_port(v: &View<'_>, laddr: Laddr) -> Result<bool, Miss
         false => v.local_ports().map(|ports| (ports.low, ports.high))?,
     };
     v.note(|| Evidence::LocalPorts(low, high));
-    for port in (low..=high).filter(|port| *port != RESTRICTED) {
-        if pcbs_on(v, port)?.next().is_none() {
+    for port in low..=high {
+        if pcbs_on(v, port)?.next().is_some() && is_held(v, port, laddr)? {
+            continue;
+        }
+        if port != RESTRICTED || !v.has(&RESTRICTED_TCP_55555)? {
             return Ok(false);
         }
     }
+    Ok(true)
+}
+
+fn is_held(v: &View<'_>, port: u16, laddr: Laddr) -> Result<bool, Missing> {
     let how = match laddr {
         Laddr::V4(_) if v.has(&AUTOMATIC_PORT_IGNORES_REUSE)? => Match::BestFit,
         _ if reuses(v.socket())? => Match::Exact,
         _ => Match::BestFit,
     };
-    for port in low..=high {
-        let restricted = port == RESTRICTED && v.has(&RESTRICTED_TCP_55555)?;
-        let holder = match laddr {
-            Laddr::V4(ip) => lookup4(pcbs_on(v, port)?, ip, how),
-            Laddr::V6(zoned) => lookup6(pcbs_on(v, port)?, zoned, how),
-        };
-        if !restricted && holder.is_none() {
-            return Ok(false);
-        }
-    }
-    Ok(true)
+    let holder = match laddr {
+        Laddr::V4(ip) => lookup4(pcbs_on(v, port)?, ip, how),
+        Laddr::V6(zoned) => lookup6(pcbs_on(v, port)?, zoned, how),
+    };
+    Ok(holder.is_some())
 }
