@@ -110,6 +110,9 @@ fn broadcast_and_embedded_multicast_since_12() {
     assert_eq!(tcp("12.0.1", "255.255.255.255"), "EAFNOSUPPORT");
     assert_eq!(tcp("11.5", "::ffff:224.0.0.251"), "ok");
     assert_eq!(tcp("12.1", "::ffff:224.0.0.251"), "EAFNOSUPPORT");
+    assert_eq!(tcp("12.1", "::224.0.0.251"), "EAFNOSUPPORT");
+    assert_eq!(tcp("11.5", "::224.0.0.251"), "EADDRNOTAVAIL");
+    assert_eq!(tcp("12.1", "2001:db8::e000:fb"), "EADDRNOTAVAIL");
     // A family left out is not asked for groups.
     let mut unspecified = case(known_lan("12.1"), Protocol::Tcp, 501, "::ffff:224.0.0.251", 5000);
     let Call::Bind(addr) = &mut unspecified.request.call else { unreachable!() };
