@@ -40,6 +40,13 @@ impl Machine {
         &self.sockets
     }
 
+    /// Returns the other end of a connection, if it is open still.
+    pub fn peer(&self, id: SocketId) -> Option<SocketId> {
+        let (a, b) = *self.connections.iter().find(|c| c.0 == id || c.1 == id)?;
+        let peer = if a == id { b } else { a };
+        self.get(peer).map(|s| s.id)
+    }
+
     /// Returns what `call` may answer on socket `id`, telling `each` what every rule said. Panics
     /// if there is no such socket.
     pub fn outcomes(

@@ -18,6 +18,7 @@
 //! ```
 #![forbid(unsafe_code)]
 
+pub mod act;
 pub mod cli;
 pub mod endpoint;
 pub mod explain;

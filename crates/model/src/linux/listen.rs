@@ -1,7 +1,7 @@
 //! `listen`, read beside `inet_listen` and `inet_csk_listen_start`.
 
 use super::{MEASURED, cite, conflict::is_taken, fixes, port::no_automatic_port};
-use crate::{Errno, Outcome, Rule, State};
+use crate::{Errno, Outcome, Protocol, Rule, State};
 
 /// A datagram socket does not listen.
 pub static STREAM: Rule = Rule {
@@ -11,10 +11,7 @@ pub static STREAM: Rule = Rule {
     cites: &[cite("net/core/sock.c", "sock_no_listen", "EOPNOTSUPP")],
     basis: MEASURED,
     page: include_str!("../../pages/linux.listen.stream.md"),
-    stops: |v| {
-        v.socket();
-        Ok(true)
-    },
+    stops: |v| Ok(v.socket().protocol == Protocol::Udp),
     fixes: &[],
 };
 

@@ -78,12 +78,9 @@ pub static BIND6_UDP: &[&Rule] = &[
     &port::AUTOMATIC_PORT,
 ];
 
-/// `listen` on a TCP socket.
-pub static LISTEN_TCP: &[&Rule] =
-    &[&listen::LISTENABLE_STATE, &listen::PORT_TAKEN, &listen::AUTOMATIC_PORT];
-
-/// `listen` on a UDP socket.
-pub static LISTEN_UDP: &[&Rule] = &[&listen::STREAM];
+/// `listen`.
+pub static LISTEN: &[&Rule] =
+    &[&listen::STREAM, &listen::LISTENABLE_STATE, &listen::PORT_TAKEN, &listen::AUTOMATIC_PORT];
 
 /// `setsockopt` of `IPV6_V6ONLY`.
 pub static SET_V6ONLY: &[&Rule] = &[&option::V6ONLY_FAMILY, &option::V6ONLY_UNBOUND];
@@ -100,8 +97,7 @@ pub static PATHS: &[&[&Rule]] = &[
     BIND4_UDP,
     BIND6_TCP,
     BIND6_UDP,
-    LISTEN_TCP,
-    LISTEN_UDP,
+    LISTEN,
     SET_V6ONLY,
     SET_TRANSPARENT,
     SET_DEVICE,
@@ -115,14 +111,6 @@ pub fn bind_path(family: Family, protocol: Protocol) -> &'static [&'static Rule]
         (Family::Inet, Protocol::Udp) => BIND4_UDP,
         (Family::Inet6, Protocol::Tcp) => BIND6_TCP,
         (Family::Inet6, Protocol::Udp) => BIND6_UDP,
-    }
-}
-
-/// The rules of `listen`, in the kernel's order.
-pub fn listen_path(protocol: Protocol) -> &'static [&'static Rule] {
-    match protocol {
-        Protocol::Tcp => LISTEN_TCP,
-        Protocol::Udp => LISTEN_UDP,
     }
 }
 

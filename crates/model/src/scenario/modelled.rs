@@ -18,8 +18,8 @@ pub struct Modelled {
     /// Connections that nobody accepted yet: the listener and the new socket.
     waiting: Vec<(SocketId, SocketId)>,
     next_port: u16,
-    /// Called with every rule that was tried.
-    pub each: Option<fn(&'static Rule, &Finding)>,
+    /// The rules that were tried, and whether each stopped the call; filled if it is there.
+    pub tried: Option<Vec<(&'static Rule, bool)>>,
 }
 
 impl Modelled {
@@ -31,7 +31,7 @@ impl Modelled {
             next_child: 1 << 32,
             waiting: Vec::new(),
             next_port: 20000,
-            each: None,
+            tried: None,
         }
     }
 
@@ -101,10 +101,10 @@ impl Backend for Modelled {
     }
 
     fn call(&mut self, id: SocketId, call: Call, who: Who) -> Answer {
-        let each = self.each;
+        let tried = &mut self.tried;
         let note = |rule: &'static Rule, finding: &Finding| {
-            if let Some(each) = each {
-                each(rule, finding);
+            if let Some(tried) = tried {
+                tried.push((rule, *finding == Finding::Stops));
             }
         };
         Ok(self.machine.outcomes(&Modelled::subject(who), id, call, note))
@@ -146,6 +146,13 @@ impl Backend for Modelled {
     fn connect(&mut self, id: SocketId, addr: SockAddr, who: Who) -> Answer {
         let no = |why: &str| Err(Unsupported(format!("connect: {why}")));
         let Some(&socket) = self.machine.get(id) else { return no("no such socket") };
+        let alone = |port: u16| {
+            let list = self.machine.host.sockets.on(port).unwrap_or(&[]);
+            list.iter().all(|s| s.id == id || s.protocol != Protocol::Tcp)
+        };
+        if socket.port != 0 && !alone(socket.port) {
+            return no("whether the connection is unique is not modelled");
+        }
         if socket.protocol != Protocol::Tcp || socket.state != State::Closed || socket.device != 0 {
             return no("only a fresh TCP socket without a device is modelled");
         }

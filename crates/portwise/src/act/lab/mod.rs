@@ -1,0 +1,293 @@
+//! The laboratory: random scenarios on the model and on the running kernel, side by side.
+//!
+//! Each worker thread has a network namespace of its own, made as [`world`] says; scenario n of a
+//! seed is the same on every machine and with every number of workers.
+
+mod generate;
+mod live;
+mod namespace;
+mod play;
+mod script;
+mod shrink;
+mod world;
+
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Mutex,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use portwise_model::{
+    Host, Kernel, Outcome,
+    scenario::{Scenario, Who, World, host_of},
+};
+
+use generate::{Cast, Generator};
+use live::Live;
+use play::{Played, play};
+
+/// What to run.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// How many scenarios.
+    pub count: u64,
+    /// Which ones.
+    pub seed: u64,
+    /// The first of them.
+    pub skip: u64,
+    /// How many threads.
+    pub jobs: usize,
+    /// Keep what was played, as scenarios with the kernel's answers.
+    pub record: bool,
+}
+
+/// What came out.
+#[derive(Debug, Default)]
+pub struct Summary {
+    /// Scenarios played.
+    pub scenarios: u64,
+    /// Calls compared.
+    pub calls: u64,
+    /// Calls for which the model allowed more than one outcome.
+    pub open: u64,
+    /// Connections made.
+    pub connections: u64,
+    /// Disagreements that did not come again when the scenario was repeated.
+    pub passing: u64,
+    /// By rule: in how many scenarios it stopped a call, and in how many it let one pass.
+    pub rules: BTreeMap<&'static str, (u64, u64)>,
+    /// The first disagreement.
+    pub mismatch: Option<Found>,
+    /// What was played, if that was asked for.
+    pub recorded: Vec<Scenario>,
+    /// How long it took.
+    pub elapsed: Duration,
+    /// What was left out, and why.
+    pub not_run: Vec<String>,
+}
+
+/// A disagreement, made small.
+#[derive(Debug)]
+pub struct Found {
+    /// Which scenario of the seed it was.
+    pub number: u64,
+    /// The scenario, with the kernel's answers.
+    pub scenario: Scenario,
+    /// What the kernel answered last.
+    pub observed: Outcome,
+    /// What the model allows there.
+    pub allowed: Vec<Outcome>,
+}
+
+/// Why the laboratory cannot work here.
+#[derive(Debug)]
+pub struct Trouble(pub String);
+
+/// Plays `plan` on `kernel`, the running one, calling `progress` with the number of scenarios
+/// played so far.
+///
+/// # Errors
+///
+/// If no network namespace can be made.
+pub fn random(
+    plan: &Plan,
+    kernel: &Kernel,
+    progress: &(dyn Fn(u64) + Sync),
+) -> Result<Summary, Trouble> {
+    let started = Instant::now();
+    let home = namespace::enter()?;
+    let shared = Shared {
+        plan,
+        kernel,
+        home,
+        next: AtomicU64::new(0),
+        done: AtomicU64::new(0),
+        stop: AtomicBool::new(false),
+        summary: Mutex::new(Summary::default()),
+    };
+    let trouble = Mutex::new(None);
+    std::thread::scope(|scope| {
+        for _ in 0..plan.jobs.max(1) {
+            scope.spawn(|| {
+                if let Err(why) = shared.work() {
+                    shared.stop.store(true, Ordering::Relaxed);
+                    trouble.lock().expect("no worker panics").get_or_insert(why);
+                }
+            });
+        }
+        while !shared.stop.load(Ordering::Relaxed) {
+            let done = shared.done.load(Ordering::Relaxed);
+            progress(done);
+            if done >= plan.count {
+                break;
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    });
+    if let Some(why) = trouble.into_inner().expect("no worker panics") {
+        return Err(why);
+    }
+    let mut summary = shared.summary.into_inner().expect("no worker panics");
+    summary.elapsed = started.elapsed();
+    if home.uid != 0 || home.caps.is_some() {
+        summary.not_run.push(
+            "calls by several users: a user namespace has one uid; run as root for them".into(),
+        );
+    }
+    summary.recorded.sort_by(|a, b| a.id.cmp(&b.id));
+    Ok(summary)
+}
+
+/// How many scenarios a worker takes at a time.
+const BATCH: u64 = 256;
+
+struct Shared<'a> {
+    plan: &'a Plan,
+    kernel: &'a Kernel,
+    home: Who,
+    next: AtomicU64,
+    done: AtomicU64,
+    stop: AtomicBool,
+    summary: Mutex<Summary>,
+}
+
+impl Shared<'_> {
+    fn work(&self) -> Result<(), Trouble> {
+        let room = Room::new(self.kernel, self.home)?;
+        let mut live = Live::new(self.home).map_err(|e| Trouble(format!("capget: {e}")))?;
+        let mut own = Summary::default();
+        while !self.stop.load(Ordering::Relaxed) {
+            let first = self.next.fetch_add(BATCH, Ordering::Relaxed);
+            if first >= self.plan.count {
+                break;
+            }
+            let last = (first + BATCH).min(self.plan.count);
+            for n in first..last {
+                let number = self.plan.skip + n;
+                if let Some(found) = self.one(&room, &mut live, number, &mut own)? {
+                    self.stop.store(true, Ordering::Relaxed);
+                    own.mismatch = Some(found);
+                    break;
+                }
+            }
+            self.done.fetch_add(last - first, Ordering::Relaxed);
+        }
+        self.summary.lock().expect("no worker panics").add(own);
+        Ok(())
+    }
+
+    /// Plays scenario `number`; returns a disagreement that stays.
+    fn one(
+        &self,
+        room: &Room,
+        live: &mut Live,
+        number: u64,
+        own: &mut Summary,
+    ) -> Result<Option<Found>, Trouble> {
+        let seed = self.plan.seed.wrapping_mul(0x1_0000_0001).wrapping_add(number);
+        let mut played = room.random(live, seed);
+        own.count(&played);
+        if played.mismatch.is_none() {
+            if self.plan.record {
+                own.recorded.push(self.scenario(room, number, &played));
+            }
+            return Ok(None);
+        }
+        for _ in 0..3 {
+            live.sweep().map_err(|e| Trouble(e.to_string()))?;
+            let again = room.random(live, seed);
+            if again.mismatch.is_none() {
+                own.passing += 1;
+                return Ok(None);
+            }
+            played = again;
+        }
+        let ops: Vec<_> = played.ops.iter().map(|(op, _)| *op).collect();
+        let small = shrink::shrink(ops, |part| room.replay(live, part).mismatch.is_some());
+        let played = room.replay(live, &small);
+        let Some(mismatch) = played.mismatch.clone() else {
+            own.passing += 1;
+            return Ok(None);
+        };
+        let scenario = self.scenario(room, number, &played);
+        let (observed, allowed) = (mismatch.observed, mismatch.allowed);
+        Ok(Some(Found { number, scenario, observed, allowed }))
+    }
+
+    fn scenario(&self, room: &Room, number: u64, played: &Played) -> Scenario {
+        let id = format!("random-{}-{number:07}", self.plan.seed);
+        let kernel = format!("linux-{}", self.kernel.version);
+        script::to_scenario(id, kernel, &world::setup(), &room.devices, &played.ops)
+    }
+}
+
+/// A worker's namespace, and what the model knows of it.
+struct Room {
+    cast: Cast,
+    devices: BTreeMap<u32, String>,
+    host: Host,
+    world: World,
+}
+
+impl Room {
+    fn new(kernel: &Kernel, home: Who) -> Result<Room, Trouble> {
+        namespace::build()?;
+        let (host, world) =
+            host_of(kernel.clone(), &world::setup()).map_err(|why| Trouble(why.0))?;
+        let interfaces = host.interfaces.value().map(|i| i.list.as_slice()).unwrap_or_default();
+        let devices: BTreeMap<u32, String> =
+            interfaces.iter().map(|i| (i.index, i.name.to_string())).collect();
+        let index = |name: &str| devices.iter().find(|d| d.1 == name).map_or(0, |d| *d.0);
+        let indices = ["lo", "d0", "d1", "x0"].map(index).to_vec();
+        let cast = match home.caps {
+            None => Cast::root(indices),
+            Some(_) => Cast::one(home.uid, indices),
+        };
+        Ok(Room { cast, devices, host, world })
+    }
+
+    fn random(&self, live: &mut Live, seed: u64) -> Played {
+        let mut generator = Generator::new(seed, &self.cast);
+        play(live, &self.host, &self.world, |model| generator.next(model.machine()))
+    }
+
+    fn replay(&self, live: &mut Live, ops: &[script::Op]) -> Played {
+        let mut ops = ops.iter().copied();
+        play(live, &self.host, &self.world, |_| ops.next())
+    }
+}
+
+impl Summary {
+    fn count(&mut self, played: &Played) {
+        self.scenarios += 1;
+        self.calls += played.ops.len() as u64;
+        self.open += played.open;
+        self.connections += played.connections;
+        let mut seen: Vec<(&'static str, bool)> = Vec::with_capacity(played.tried.len());
+        for &(rule, stopped) in &played.tried {
+            if !seen.contains(&(rule.id, stopped)) {
+                seen.push((rule.id, stopped));
+                let count = self.rules.entry(rule.id).or_default();
+                if stopped { count.0 += 1 } else { count.1 += 1 }
+            }
+        }
+    }
+
+    fn add(&mut self, other: Summary) {
+        self.scenarios += other.scenarios;
+        self.calls += other.calls;
+        self.open += other.open;
+        self.connections += other.connections;
+        self.passing += other.passing;
+        for (id, (stopped, passed)) in other.rules {
+            let count = self.rules.entry(id).or_default();
+            count.0 += stopped;
+            count.1 += passed;
+        }
+        self.mismatch = self.mismatch.take().or(other.mismatch);
+        self.recorded.extend(other.recorded);
+    }
+}

@@ -1,0 +1,113 @@
+//! One scenario on the model and on the kernel side by side, up to the first disagreement.
+
+use portwise_model::{
+    Call, Host, Outcome, Rule, SocketId,
+    scenario::{Backend, Modelled, Unsupported, World},
+};
+
+use super::{live::Live, script::Op};
+
+/// A call that the kernel answered otherwise than the model allows.
+#[derive(Clone, Debug)]
+pub(super) struct Mismatch {
+    /// What the model allows.
+    pub(super) allowed: Vec<Outcome>,
+    /// What the kernel answered.
+    pub(super) observed: Outcome,
+}
+
+/// How a scenario went.
+#[derive(Default)]
+pub(super) struct Played {
+    /// The calls made, with the kernel's answers. The last one may be the mismatch.
+    pub(super) ops: Vec<(Op, Outcome)>,
+    /// Rules tried, and whether each stopped a call.
+    pub(super) tried: Vec<(&'static Rule, bool)>,
+    /// The disagreement it ended with, if any.
+    pub(super) mismatch: Option<Mismatch>,
+    /// Calls for which the model allowed more than one outcome.
+    pub(super) open: u64,
+    /// Connections that were made.
+    pub(super) connections: u64,
+}
+
+/// Plays what `next` gives, on a namespace that is as `host` says.
+pub(super) fn play(
+    live: &mut Live,
+    host: &Host,
+    world: &World,
+    mut next: impl FnMut(&Modelled) -> Option<Op>,
+) -> Played {
+    let mut model = Modelled::new(host.clone(), world.clone());
+    let mut played = Played::default();
+    while let Some(op) = next(&model) {
+        model.tried = Some(std::mem::take(&mut played.tried));
+        let step = step(live, &mut model, op);
+        played.tried = model.tried.take().unwrap_or_default();
+        let Some((allowed, observed)) = step else { continue };
+        played.ops.push((op, observed));
+        played.open += u64::from(allowed.len() > 1);
+        played.connections += u64::from(matches!(op, Op::Connect { .. }));
+        if !allowed.contains(&observed) {
+            played.mismatch = Some(Mismatch { allowed, observed });
+            break;
+        }
+    }
+    live.clear();
+    played
+}
+
+/// Makes one call on both; `None` if the model does not follow it, and then the kernel is not
+/// asked either.
+fn step(live: &mut Live, model: &mut Modelled, op: Op) -> Option<(Vec<Outcome>, Outcome)> {
+    let exists = |model: &Modelled, id: SocketId| model.machine().get(id).is_some();
+    match op {
+        Op::Socket { id, family, protocol, who } => {
+            let allowed = model.socket(id, family, protocol, who).ok()?;
+            Some((allowed, live.socket(id, family, protocol, who)))
+        }
+        Op::Call { id, call, who } => {
+            if !exists(model, id) {
+                return None;
+            }
+            let allowed = model.call(id, call, who).ok()?;
+            let observed = live.call(id, call, who);
+            let chosen = chooses_port(model, id, call) && observed == Outcome::Ok;
+            let port = if chosen { Some(live.port(id)) } else { None };
+            model.settle(id, call, observed, port);
+            Some((allowed, observed))
+        }
+        Op::Connect { id, addr, who } => {
+            if !exists(model, id) {
+                return None;
+            }
+            let allowed = model.connect(id, addr, who).ok()?;
+            Some((allowed, live.connect(id, addr, who)))
+        }
+        Op::Accept { listener, child, who } => {
+            if !exists(model, listener) {
+                return None;
+            }
+            let allowed: Result<_, Unsupported> = model.accept(listener, child, who);
+            let allowed = allowed.ok().filter(|a| a.as_slice() == [Outcome::Ok])?;
+            Some((allowed, live.accept(listener, child, who)))
+        }
+        Op::Close { id } => {
+            if !exists(model, id) {
+                return None;
+            }
+            live.close(id, model.machine().peer(id).is_some());
+            model.close(id);
+            Some((vec![Outcome::Ok], Outcome::Ok))
+        }
+    }
+}
+
+/// Returns whether a call makes the kernel choose a port.
+fn chooses_port(model: &Modelled, id: SocketId, call: Call) -> bool {
+    match call {
+        Call::Bind(addr) => addr.port == 0,
+        Call::Listen(_) => model.machine().get(id).is_some_and(|s| s.port == 0),
+        Call::SetOption(_) => false,
+    }
+}

@@ -1,0 +1,2 @@
+//! What acts.
+pub mod lab;
