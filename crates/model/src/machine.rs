@@ -17,12 +17,14 @@ pub struct Machine {
     sockets: Vec<Socket>,
     /// The two ends of each connection that is not closed yet.
     connections: Vec<(SocketId, SocketId)>,
+    /// Connections that nobody accepted yet: the listener and its new socket.
+    waiting: Vec<(SocketId, SocketId)>,
 }
 
 impl Machine {
     /// Starts with `host` as it is.
     pub fn new(host: Host) -> Machine {
-        Machine { host, sockets: Vec::new(), connections: Vec::new() }
+        Machine { host, sockets: Vec::new(), connections: Vec::new(), waiting: Vec::new() }
     }
 
     /// Makes a socket owned by `uid`.
@@ -85,6 +87,7 @@ impl Machine {
         self.put(near);
         self.sockets.push(far);
         self.connections.push((client, child));
+        self.waiting.push((listener, child));
     }
 
     /// Gives `client` the automatic `port` that `connect` chose for it (Linux).
@@ -95,30 +98,29 @@ impl Machine {
         }
     }
 
-    /// Gives socket `id` another id.
-    pub fn rename(&mut self, id: SocketId, new: SocketId) {
-        let Some(socket) = self.sockets.iter_mut().find(|s| s.id == id) else { return };
-        socket.id = new;
-        if let Some(there) = self.host.sockets.get_mut(socket.port, id) {
-            there.id = new;
+    /// Gives the oldest connection waiting at `listener` to the process of `uid`, under the id
+    /// `child`. Returns whether one was waiting (Linux).
+    pub fn accept(&mut self, listener: SocketId, child: SocketId, uid: u32) -> bool {
+        let Some(at) = self.waiting.iter().position(|(l, _)| *l == listener) else {
+            return false;
+        };
+        let (_, waited) = self.waiting.remove(at);
+        let Some(&socket) = self.get(waited) else { return false };
+        let accepted = Socket { id: child, uid: Some(uid), ..socket };
+        if let Some(there) = self.host.sockets.get_mut(socket.port, waited) {
+            *there = accepted;
         }
-        for (client, child) in &mut self.connections {
-            for end in [client, child] {
-                if *end == id {
-                    *end = new;
+        if let Some(there) = self.sockets.iter_mut().find(|s| s.id == waited) {
+            *there = accepted;
+        }
+        for (client, far) in &mut self.connections {
+            for end in [client, far] {
+                if *end == waited {
+                    *end = child;
                 }
             }
         }
-    }
-
-    /// Gives `child` to the process of `uid` that accepted it (Linux).
-    pub fn accept(&mut self, child: SocketId, uid: u32) {
-        let Some(&socket) = self.get(child) else { return };
-        let accepted = Socket { uid: Some(uid), ..socket };
-        if let Some(there) = self.host.sockets.get_mut(socket.port, child) {
-            *there = accepted;
-        }
-        self.put(accepted);
+        true
     }
 
     /// Closes a socket. The end of a connection that closes first stays on its port in
@@ -126,6 +128,10 @@ impl Machine {
     pub fn close(&mut self, id: SocketId) {
         let Some(at) = self.sockets.iter().position(|s| s.id == id) else { return };
         let socket = self.sockets.remove(at);
+        while let Some(at) = self.waiting.iter().position(|(listener, _)| *listener == id) {
+            let (_, child) = self.waiting.remove(at);
+            self.reset(child);
+        }
         let connection = self.connections.iter().position(|c| c.0 == id || c.1 == id);
         let Some(connection) = connection else {
             linux::close(&mut self.host, &socket);
@@ -145,6 +151,28 @@ impl Machine {
                     linux::time_wait(&mut self.host, &other);
                 }
                 self.connections.remove(connection);
+            }
+        }
+    }
+
+    /// Resets a connection: `end` is gone, and the other end keeps its port only if it was bound
+    /// to it.
+    fn reset(&mut self, end: SocketId) {
+        let Some(at) = self.connections.iter().position(|c| c.0 == end || c.1 == end) else {
+            return;
+        };
+        let (a, b) = self.connections.remove(at);
+        let peer = if a == end { b } else { a };
+        if let Some(at) = self.sockets.iter().position(|s| s.id == end) {
+            let gone = self.sockets.remove(at);
+            linux::close(&mut self.host, &gone);
+        }
+        if let Some(&left) = self.get(peer) {
+            if left.port_by_bind == Some(true) {
+                self.set_state(&left, State::Closed);
+            } else {
+                linux::close(&mut self.host, &left);
+                self.put(Socket { state: State::Closed, port: 0, ..left });
             }
         }
     }

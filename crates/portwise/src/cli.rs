@@ -85,6 +85,16 @@ Examples:
   sudo portwise facts -o there.json         then, anywhere: portwise why 80 --facts there.json
   portwise facts --on macos-15              what is assumed of that kernel";
 
+const CONFORM_EXAMPLES: &str = "\
+The last two lines count: `steps: N checked, A agree, D disagree` and
+`conform: N scenarios, A agree, D disagree, U unsupported`.
+
+Examples:
+  portwise conform tests/data/linux-own.jsonl
+  portwise conform recorded.jsonl.gz --on xnu-4903.231.4
+  sudo portwise conform --random 200000 --seed 7   with calls by several users
+  portwise conform --random 20000                  the same with one, in a user namespace";
+
 #[derive(Debug, Subcommand)]
 enum Verb {
     /// May it be bound, what stops it, who holds it, what it covers, what helps
@@ -99,6 +109,9 @@ enum Verb {
     /// What is known about this machine, where it was read, and what could not be
     #[command(after_help = FACTS_EXAMPLES)]
     Facts(verb::facts::Args),
+    /// Recorded scenarios replayed on the model, or random ones on model and kernel
+    #[command(after_help = CONFORM_EXAMPLES)]
+    Conform(verb::conform::Args),
 }
 
 /// When to colour.
@@ -291,6 +304,7 @@ pub fn run(
         Some(Verb::Check(args)) => verb::check::run(args, &cli.global, &mut output),
         Some(Verb::Explain(args)) => verb::explain::run(args, &cli.global, &mut output),
         Some(Verb::Facts(args)) => verb::facts::run(args, &cli.global, &mut output),
+        Some(Verb::Conform(args)) => verb::conform::run(args, &cli.global, &mut output),
         None if cli.endpoints.is_empty() => {
             output.data(&Cli::command().render_help().to_string());
             Ok(0)

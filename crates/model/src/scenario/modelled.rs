@@ -15,8 +15,6 @@ pub struct Modelled {
     world: World,
     /// Where the next automatic child of a listener gets its id from.
     next_child: u64,
-    /// Connections that nobody accepted yet: the listener and the new socket.
-    waiting: Vec<(SocketId, SocketId)>,
     next_port: u16,
     /// The rules that were tried, and whether each stopped the call; filled if it is there.
     pub tried: Option<Vec<(&'static Rule, bool)>>,
@@ -29,7 +27,6 @@ impl Modelled {
             machine: Machine::new(host),
             world,
             next_child: 1 << 32,
-            waiting: Vec::new(),
             next_port: 20000,
             tried: None,
         }
@@ -185,18 +182,14 @@ impl Backend for Modelled {
         let child = SocketId(self.next_child);
         self.next_child += 1;
         self.machine.connect(id, listener, child, (src, dst));
-        self.waiting.push((listener, child));
         Ok(vec![Outcome::Ok])
     }
 
     fn accept(&mut self, listener: SocketId, child: SocketId, who: Who) -> Answer {
-        let Some(at) = self.waiting.iter().position(|(l, _)| *l == listener) else {
-            return Ok(vec![Outcome::Errno(Errno::EAGAIN)]);
-        };
-        let (_, automatic) = self.waiting.remove(at);
-        self.machine.rename(automatic, child);
-        self.machine.accept(child, who.uid);
-        Ok(vec![Outcome::Ok])
+        Ok(vec![match self.machine.accept(listener, child, who.uid) {
+            true => Outcome::Ok,
+            false => Outcome::Errno(Errno::EAGAIN),
+        }])
     }
 
     fn device(&mut self, name: &str) -> Option<u32> {

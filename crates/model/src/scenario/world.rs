@@ -10,8 +10,8 @@ use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::{Unsupported, format::Setup};
 use crate::{
-    AddrState, Fact, Host, IfAddr, Interface, Interfaces, Kernel, LocalPorts, LocalRoute,
-    LocalRoutes, RouteKind, Sockets, linux::Buckets,
+    AddrState, Fact, Host, IfAddr, Interface, Interfaces, Kernel, KernelFamily, LocalPorts,
+    LocalRoute, LocalRoutes, RouteKind, Sockets, linux::Buckets, xnu,
 };
 
 /// Where the facts of a made-up namespace come from.
@@ -36,8 +36,51 @@ enum Carrier {
     Elsewhere,
 }
 
-/// Returns the host of a scenario: a fresh namespace with its setup made.
+/// Returns the host of a scenario: on Linux a fresh namespace with its setup made, elsewhere the
+/// one host that the recordings were made on.
+///
+/// # Errors
+/// What of the setup is not understood.
 pub fn host_of(kernel: Kernel, setup: &Setup) -> Result<(Host, World), Unsupported> {
+    match kernel.family {
+        KernelFamily::Linux => namespace(kernel, setup),
+        KernelFamily::Xnu if setup.is_empty() => Ok((recorded_host(kernel), World::default())),
+        KernelFamily::Xnu => Err(Unsupported("a setup on macOS".into())),
+    }
+}
+
+/// The host of the recordings of macOS: two interfaces and nothing else.
+fn recorded_host(kernel: Kernel) -> Host {
+    let address = |ip: IpAddr, prefix, state| IfAddr { ip, prefix, broadcast: None, state };
+    let v4 = |a, b, c, d| IpAddr::V4(Ipv4Addr::new(a, b, c, d));
+    let doc = |third, last| IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, third, 0, 0, 0, 0, last));
+    let interface = |index, name: &'static str, addresses| Interface {
+        index,
+        name: name.into(),
+        loopback: name == "lo0",
+        up: true,
+        vrf: 0,
+        addresses,
+    };
+    let usable = AddrState::Usable;
+    let lo0 = alloc::vec![
+        address(Ipv4Addr::LOCALHOST.into(), 8, usable),
+        address(Ipv6Addr::LOCALHOST.into(), 128, usable),
+        address(v4(198, 51, 100, 7), 32, usable),
+        address(doc(1, 7), 128, usable),
+    ];
+    let broadcast = Some(Ipv4Addr::new(192, 0, 2, 255));
+    let feth0 = alloc::vec![
+        IfAddr { broadcast, ..address(v4(192, 0, 2, 10), 24, usable) },
+        address(doc(0, 0x10), 64, AddrState::Tentative),
+    ];
+    let list = alloc::vec![interface(1, "lo0", lo0), interface(2, "feth0", feth0)];
+    let mut host = xnu::assumed_host(kernel);
+    host.interfaces = Fact::known(Interfaces { list, complete: true }, FROM);
+    host
+}
+
+fn namespace(kernel: Kernel, setup: &Setup) -> Result<(Host, World), Unsupported> {
     let mut host = Host::not_asked(kernel);
     host.sockets = Sockets::none(FROM);
     host.buckets = Fact::known(Buckets::default(), FROM);

@@ -1,2 +1,4 @@
-//! What acts.
+//! What acts: everything else only reads.
+
+#[cfg(target_os = "linux")]
 pub mod lab;

@@ -11,6 +11,7 @@ use crate::{
 };
 
 pub mod check;
+pub mod conform;
 pub mod explain;
 pub mod facts;
 pub mod why;

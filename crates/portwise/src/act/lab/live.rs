@@ -1,27 +1,29 @@
 //! The kernel that runs this: calls made for real, in the network namespace of this thread.
 
-use std::{
-    os::fd::{AsFd, OwnedFd},
-    time::Duration,
-};
+use std::{net::SocketAddr, time::Duration};
 
 use portwise_model::{
     Call, CapSet, Errno, Family, Outcome, Protocol, SockAddr, SockOption, SocketId, scenario::Who,
 };
 use portwise_sys::{
-    sock::{self, RawAddr, option},
-    sockdiag::{DiagSocket, SockDiag, SocketQuery, State},
-    thread,
+    caps::{self, Sets},
+    sock::{Address, Socket, SocketOption},
+    sockdiag::{AF_INET, AF_INET6, ALL_STATES, DiagSocket, SockDiag, SocketQuery, State, TCP},
 };
+
+/// `SOCK_STREAM`, socket(2).
+const SOCK_STREAM: i32 = 1;
+/// `SOCK_DGRAM`, socket(2).
+const SOCK_DGRAM: i32 = 2;
 
 /// How long a call that should be answered at once may take.
 const LIMIT: Duration = Duration::from_millis(1500);
 
 /// The sockets of one scenario.
 pub(super) struct Live {
-    sockets: Vec<(SocketId, Family, OwnedFd)>,
+    sockets: Vec<(SocketId, Family, Socket)>,
     /// Both ends' names of connections that may leave a `TIME_WAIT`.
-    leftovers: Vec<(RawAddr, RawAddr)>,
+    leftovers: Vec<(SocketAddr, SocketAddr)>,
     /// Asks the kernel to drop them.
     sock_diag: SockDiag,
     /// Who this thread is now.
@@ -34,17 +36,18 @@ pub(super) struct Live {
 
 impl Live {
     /// Plays as this thread, which is `home` now.
+    ///
+    /// # Errors
+    /// If the kernel does not tell its capabilities or has no sock_diag.
     pub(super) fn new(home: Who) -> Result<Live, portwise_sys::Error> {
-        let capabilities = thread::capabilities();
-        let (_, permitted, _) =
-            capabilities.map_err(|errno| portwise_sys::Error::new("capget", errno))?;
+        let sets = caps::get(0).map_err(|errno| portwise_sys::Error::new("capget", errno))?;
         Ok(Live {
             sockets: Vec::new(),
             leftovers: Vec::new(),
             sock_diag: SockDiag::open()?,
             current: home,
             home,
-            permitted,
+            permitted: sets.permitted,
         })
     }
 
@@ -56,13 +59,17 @@ impl Live {
         who: Who,
     ) -> Outcome {
         let kind = match protocol {
-            Protocol::Tcp => sock::SOCK_STREAM,
-            Protocol::Udp => sock::SOCK_DGRAM,
+            Protocol::Tcp => SOCK_STREAM,
+            Protocol::Udp => SOCK_DGRAM,
+        };
+        let number = match family {
+            Family::Inet => AF_INET,
+            Family::Inet6 => AF_INET6,
         };
         self.become_(who);
-        match sock::socket(number(family), kind, 0) {
-            Ok(fd) => {
-                self.sockets.push((id, family, fd));
+        match Socket::new(number.into(), kind, 0) {
+            Ok(socket) => {
+                self.sockets.push((id, family, socket));
                 Outcome::Ok
             }
             Err(errno) => failed(errno),
@@ -71,37 +78,33 @@ impl Live {
 
     pub(super) fn call(&mut self, id: SocketId, call: Call, who: Who) -> Outcome {
         self.become_(who);
-        let Some((_, family, fd)) = self.sockets.iter().find(|s| s.0 == id) else {
+        let Some((_, family, socket)) = self.sockets.iter().find(|s| s.0 == id) else {
             return Outcome::Errno(Errno::EBADF);
         };
-        let fd = fd.as_fd();
         outcome(match call {
-            Call::Bind(addr) => sock::bind(fd, &raw(&addr)),
-            Call::Listen(backlog) => sock::listen(fd, backlog),
-            Call::SetOption(option) => set_option(fd, *family, option),
+            Call::Bind(addr) => socket.bind(&address(&addr)),
+            Call::Listen(backlog) => socket.listen(backlog),
+            Call::SetOption(option) => set_option(socket, *family, option),
         })
     }
 
     pub(super) fn connect(&mut self, id: SocketId, addr: SockAddr, who: Who) -> Outcome {
         self.become_(who);
-        let Some(fd) = self.fd(id) else { return Outcome::Errno(Errno::EBADF) };
-        outcome(sock::connect(fd.as_fd(), &raw(&addr)))
+        match self.get(id) {
+            Some(socket) => outcome(socket.connect(&address(&addr))),
+            None => Outcome::Errno(Errno::EBADF),
+        }
     }
 
     pub(super) fn accept(&mut self, listener: SocketId, child: SocketId, who: Who) -> Outcome {
         self.become_(who);
-        let Some((_, family, fd)) = self.sockets.iter().find(|s| s.0 == listener) else {
+        let Some((_, family, socket)) = self.sockets.iter().find(|s| s.0 == listener) else {
             return Outcome::Errno(Errno::EBADF);
         };
         let family = *family;
-        match sock::poll(fd.as_fd(), sock::POLLIN, LIMIT) {
-            Ok(true) => {}
-            Ok(false) => return Outcome::Errno(Errno::EAGAIN),
-            Err(errno) => return failed(errno),
-        }
-        match sock::accept(fd.as_fd()) {
-            Ok(fd) => {
-                self.sockets.push((child, family, fd));
+        match socket.accept_within(LIMIT) {
+            Ok((accepted, _)) => {
+                self.sockets.push((child, family, accepted));
                 Outcome::Ok
             }
             Err(errno) => failed(errno),
@@ -112,32 +115,29 @@ impl Live {
     /// `TIME_WAIT` later, and is cleared away by name then.
     pub(super) fn close(&mut self, id: SocketId, connected: bool) {
         let Some(at) = self.sockets.iter().position(|s| s.0 == id) else { return };
-        let (_, _, fd) = self.sockets.swap_remove(at);
-        if connected
-            && let (Ok(local), Ok(peer)) = (sock::local(fd.as_fd()), sock::peer(fd.as_fd()))
-        {
-            self.leftovers.push((local, peer));
+        let (_, _, socket) = self.sockets.swap_remove(at);
+        if connected && let Some(names) = names(&socket) {
+            self.leftovers.push(names);
         }
     }
 
-    /// The port a socket has.
-    pub(super) fn port(&self, id: SocketId) -> u16 {
-        let name = self.fd(id).and_then(|fd| sock::local(fd.as_fd()).ok());
-        name.and_then(|name| name.decode()).map_or(0, |(_, port, _)| port)
+    /// The local name of a socket.
+    pub(super) fn local(&self, id: SocketId) -> Option<SocketAddr> {
+        self.get(id)?.local_address().ok()?.to_socket_addr()
     }
 
     /// Closes everything and leaves nothing behind.
     pub(super) fn clear(&mut self) {
         self.become_(self.home);
-        for (_, _, fd) in self.sockets.drain(..) {
+        for (_, _, socket) in self.sockets.drain(..) {
             // A connection is reset, so that neither end waits; on other sockets it does nothing.
-            let _ = sock::set_abortive_close(fd.as_fd());
+            let _ = socket.set_linger(Some(0));
         }
         for (local, peer) in self.leftovers.drain(..) {
             // Packets may still be on their way, so either end may be there.
-            for end in [connection(&local, &peer), connection(&peer, &local)] {
+            for end in [connection(local, peer), connection(peer, local)] {
                 // `ENOENT`: it did not stay.
-                end.map(|end| self.sock_diag.destroy(&end));
+                let _ = self.sock_diag.destroy(&end);
             }
         }
     }
@@ -147,13 +147,9 @@ impl Live {
     pub(super) fn sweep(&mut self) -> Result<(), portwise_sys::Error> {
         for _ in 0..100 {
             let mut any = false;
-            for family in [sock::AF_INET, sock::AF_INET6] {
-                let query = SocketQuery {
-                    family: family as u8,
-                    protocol: 6,
-                    states: u32::MAX,
-                    local_port: None,
-                };
+            for family in [AF_INET, AF_INET6] {
+                let query =
+                    SocketQuery { family, protocol: TCP, states: ALL_STATES, local_port: None };
                 for socket in self.sock_diag.query(&query)? {
                     any = true;
                     let _ = self.sock_diag.destroy(&socket);
@@ -167,8 +163,8 @@ impl Live {
         Ok(())
     }
 
-    fn fd(&self, id: SocketId) -> Option<&OwnedFd> {
-        self.sockets.iter().find(|s| s.0 == id).map(|(_, _, fd)| fd)
+    fn get(&self, id: SocketId) -> Option<&Socket> {
+        self.sockets.iter().find(|s| s.0 == id).map(|(_, _, socket)| socket)
     }
 
     /// Changes the effective user and capabilities of this thread.
@@ -180,31 +176,39 @@ impl Live {
         let moves = who.uid != self.current.uid;
         // Only the real user may become another one, and only with its capabilities.
         if moves && self.current.caps.is_some() {
-            thread::set_capabilities(self.permitted, self.permitted, 0).unwrap_or_else(failed);
+            self.set_effective(self.permitted).unwrap_or_else(failed);
         }
         for uid in [self.home.uid, who.uid].into_iter().filter(|_| moves) {
-            thread::set_euid(uid).unwrap_or_else(failed);
+            caps::set_uids(None, Some(uid), None).unwrap_or_else(failed);
         }
         // A change between 0 and another uid sets the capabilities that go with it.
         if who.caps.is_some() || !moves {
             let CapSet(wanted) = who.capabilities();
-            thread::set_capabilities(wanted & self.permitted, self.permitted, 0)
-                .unwrap_or_else(failed);
+            self.set_effective(wanted & self.permitted).unwrap_or_else(failed);
         }
         self.current = who;
     }
+
+    fn set_effective(&self, effective: u64) -> Result<(), portwise_sys::Errno> {
+        caps::set(&Sets { effective, permitted: self.permitted, inheritable: 0 })
+    }
+}
+
+/// The names of both ends of a connection.
+fn names(socket: &Socket) -> Option<(SocketAddr, SocketAddr)> {
+    let local = socket.local_address().ok()?.to_socket_addr()?;
+    Some((local, socket.peer_address().ok()?.to_socket_addr()?))
 }
 
 /// A TCP connection by the names of its ends, whatever its cookie.
-fn connection(local: &RawAddr, peer: &RawAddr) -> Option<DiagSocket> {
-    let ((ip, port, _), (peer_ip, peer_port, _)) = (local.decode()?, peer.decode()?);
-    Some(DiagSocket {
-        family: if ip.is_ipv4() { sock::AF_INET } else { sock::AF_INET6 } as u8,
-        protocol: 6,
+fn connection(local: SocketAddr, peer: SocketAddr) -> DiagSocket {
+    DiagSocket {
+        family: if local.is_ipv4() { AF_INET } else { AF_INET6 },
+        protocol: TCP,
         raw_protocol: None,
         state: State::TIME_WAIT,
-        local: (ip, port),
-        remote: (peer_ip, peer_port),
+        local: (local.ip(), local.port()),
+        remote: (peer.ip(), peer.port()),
         interface: 0,
         uid: 0,
         inode: 0,
@@ -217,60 +221,53 @@ fn connection(local: &RawAddr, peer: &RawAddr) -> Option<DiagSocket> {
         mark: None,
         cgroup: None,
         options: None,
-    })
+    }
 }
 
 fn set_option(
-    fd: std::os::fd::BorrowedFd<'_>,
+    socket: &Socket,
     family: Family,
     option: SockOption,
 ) -> Result<(), portwise_sys::Errno> {
-    let socket = sock::SOL_SOCKET;
-    let ip = sock::IPPROTO_IP;
+    let by_family = |v4, v6| if family == Family::Inet { v4 } else { v6 };
     match option {
-        SockOption::ReuseAddr(on) => sock::set_int(fd, socket, sock::SO_REUSEADDR, on.into()),
-        SockOption::ReusePort(on) => sock::set_int(fd, socket, sock::SO_REUSEPORT, on.into()),
-        SockOption::V6Only(on) => {
-            sock::set_int(fd, sock::IPPROTO_IPV6, sock::IPV6_V6ONLY, on.into())
+        SockOption::ReuseAddr(on) => socket.set(SocketOption::SO_REUSEADDR, on.into()),
+        SockOption::ReusePort(on) => socket.set(SocketOption::SO_REUSEPORT, on.into()),
+        SockOption::V6Only(on) => socket.set(SocketOption::IPV6_V6ONLY, on.into()),
+        SockOption::Freebind(on) => {
+            socket.set(by_family(SocketOption::IP_FREEBIND, SocketOption::IPV6_FREEBIND), on.into())
         }
-        SockOption::Freebind(on) => match family {
-            Family::Inet => sock::set_int(fd, ip, sock::IP_FREEBIND, on.into()),
-            Family::Inet6 => {
-                sock::set_int(fd, sock::IPPROTO_IPV6, option::IPV6_FREEBIND, on.into())
-            }
-        },
-        SockOption::Transparent(on) => match family {
-            Family::Inet => sock::set_int(fd, ip, sock::IP_TRANSPARENT, on.into()),
-            Family::Inet6 => {
-                sock::set_int(fd, sock::IPPROTO_IPV6, sock::IPV6_TRANSPARENT, on.into())
-            }
-        },
+        SockOption::Transparent(on) => socket.set(
+            by_family(SocketOption::IP_TRANSPARENT, SocketOption::IPV6_TRANSPARENT),
+            on.into(),
+        ),
         SockOption::BindAddressNoPort(on) => {
-            sock::set_int(fd, ip, option::IP_BIND_ADDRESS_NO_PORT, on.into())
+            socket.set(SocketOption::IP_BIND_ADDRESS_NO_PORT, on.into())
         }
         SockOption::LocalPortRange(low, high) => {
             let both = i32::from(low) | i32::from(high) << 16;
-            sock::set_int(fd, ip, option::IP_LOCAL_PORT_RANGE, both)
+            socket.set(SocketOption::IP_LOCAL_PORT_RANGE, both)
         }
         SockOption::BindToDevice(Some(index)) => {
-            sock::set_int(fd, socket, option::SO_BINDTOIFINDEX, index as i32)
+            socket.set(SocketOption::SO_BINDTOIFINDEX, index as i32)
         }
-        SockOption::BindToDevice(None) => sock::set_device(fd, "gone0"),
+        SockOption::BindToDevice(None) => socket.bind_to_device(b"gone0"),
         SockOption::ShareUid(_) | SockOption::PortRangeLow(_) => {
             Err(portwise_sys::Errno::ENOPROTOOPT)
         }
     }
 }
 
-fn raw(addr: &SockAddr) -> RawAddr {
-    RawAddr::new(addr.family, addr.port, addr.word, addr.wide, addr.scope, addr.len)
-}
-
-fn number(family: Family) -> i32 {
-    match family {
-        Family::Inet => sock::AF_INET,
-        Family::Inet6 => sock::AF_INET6,
-    }
+/// The bytes of an address, well formed or not.
+fn address(addr: &SockAddr) -> Address {
+    let mut bytes = [0; 28];
+    bytes[0..2].copy_from_slice(&addr.family.to_ne_bytes());
+    bytes[2..4].copy_from_slice(&addr.port.to_be_bytes());
+    bytes[4..8].copy_from_slice(&addr.word);
+    bytes[8..24].copy_from_slice(&addr.wide);
+    bytes[24..28].copy_from_slice(&addr.scope.to_ne_bytes());
+    let whole = Address::from_bytes(&bytes).expect("28 bytes are not too many");
+    whole.with_length(addr.len as usize)
 }
 
 fn outcome(result: Result<(), portwise_sys::Errno>) -> Outcome {

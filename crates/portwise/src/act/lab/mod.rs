@@ -53,6 +53,8 @@ pub struct Summary {
     pub calls: u64,
     /// Calls for which the model allowed more than one outcome.
     pub open: u64,
+    /// Scenarios with such a call.
+    pub open_scenarios: u64,
     /// Connections made.
     pub connections: u64,
     /// Disagreements that did not come again when the scenario was repeated.
@@ -206,7 +208,9 @@ impl Shared<'_> {
             played = again;
         }
         let ops: Vec<_> = played.ops.iter().map(|(op, _)| *op).collect();
-        let small = shrink::shrink(ops, |part| room.replay(live, part).mismatch.is_some());
+        // Smaller, but the same disagreement: leaving out calls must not lead to another one.
+        let same = |again: &Played| again.mismatch == played.mismatch;
+        let small = shrink::shrink(ops, |part| same(&room.replay(live, part)));
         let played = room.replay(live, &small);
         let Some(mismatch) = played.mismatch.clone() else {
             own.passing += 1;
@@ -265,6 +269,7 @@ impl Summary {
         self.scenarios += 1;
         self.calls += played.ops.len() as u64;
         self.open += played.open;
+        self.open_scenarios += u64::from(played.open > 0);
         self.connections += played.connections;
         let mut seen: Vec<(&'static str, bool)> = Vec::with_capacity(played.tried.len());
         for &(rule, stopped) in &played.tried {
@@ -280,6 +285,7 @@ impl Summary {
         self.scenarios += other.scenarios;
         self.calls += other.calls;
         self.open += other.open;
+        self.open_scenarios += other.open_scenarios;
         self.connections += other.connections;
         self.passing += other.passing;
         for (id, (stopped, passed)) in other.rules {

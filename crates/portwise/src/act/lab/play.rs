@@ -8,7 +8,7 @@ use portwise_model::{
 use super::{live::Live, script::Op};
 
 /// A call that the kernel answered otherwise than the model allows.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub(super) struct Mismatch {
     /// What the model allows.
     pub(super) allowed: Vec<Outcome>,
@@ -73,7 +73,7 @@ fn step(live: &mut Live, model: &mut Modelled, op: Op) -> Option<(Vec<Outcome>, 
             let allowed = model.call(id, call, who).ok()?;
             let observed = live.call(id, call, who);
             let chosen = chooses_port(model, id, call) && observed == Outcome::Ok;
-            let port = if chosen { Some(live.port(id)) } else { None };
+            let port = if chosen { live.local(id).map(|name| name.port()) } else { None };
             model.settle(id, call, observed, port);
             Some((allowed, observed))
         }

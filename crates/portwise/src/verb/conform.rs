@@ -1,0 +1,262 @@
+//! `conform`: recorded scenarios replayed, or random ones on model and kernel side by side.
+
+use std::{
+    collections::BTreeMap,
+    fmt::Write as _,
+    fs,
+    io::{BufRead, BufReader, Read},
+    path::{Path, PathBuf},
+};
+
+use flate2::read::MultiGzDecoder;
+use portwise_model::scenario::{Modelled, Replay, Scenario, StepResult, host_of};
+use serde::Serialize;
+
+use crate::{
+    Trouble,
+    cli::{Global, Output},
+    observe::assumed,
+    render::{clean, json},
+};
+
+#[cfg(target_os = "linux")]
+mod random;
+
+/// Arguments of `conform`.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Args {
+    /// Scenario files: one JSON object a line, `.gz` or plain
+    #[arg(value_name = "FILE", required_unless_present = "random")]
+    pub files: Vec<PathBuf>,
+    /// Play N random scenarios on the model and on the running kernel, in private network
+    /// namespaces
+    #[arg(long, value_name = "N", conflicts_with = "files")]
+    pub random: Option<u64>,
+    /// With --random: which scenarios; the same seed gives the same ones everywhere
+    #[arg(long, value_name = "S", default_value_t = 1)]
+    pub seed: u64,
+    /// With --random: leave out the first N of them
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub skip: u64,
+    /// With --random: how many threads; one for each processor by default
+    #[arg(long, value_name = "N")]
+    pub jobs: Option<usize>,
+    /// With --random: write every scenario, with what the kernel answered, into a file
+    #[arg(long, value_name = "FILE", requires = "random")]
+    pub record: Option<PathBuf>,
+    /// With --random: where a disagreement is written; by default into the directory for
+    /// temporary files
+    #[arg(long, value_name = "FILE", requires = "random")]
+    pub out: Option<PathBuf>,
+    /// Replay the files on the running kernel instead of the model
+    #[arg(long, requires = "files")]
+    pub live: bool,
+}
+
+/// The counts of a replay: `conform --json` writes them, the last two lines say them.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Counts {
+    /// Steps that were compared.
+    pub steps: Outcomes,
+    /// Scenarios; one that names several kernels counts once, and agrees if it does on all.
+    pub scenarios: Outcomes,
+    /// Why scenarios could not be compared, and how many.
+    pub unsupported: BTreeMap<String, u64>,
+    /// Every disagreement in words.
+    pub disagreements: Vec<String>,
+}
+
+/// How many of what.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Outcomes {
+    /// All.
+    pub all: u64,
+    /// Those where model and record agree.
+    pub agree: u64,
+    /// Those where they do not.
+    pub disagree: u64,
+    /// Those that could not be compared.
+    pub unsupported: u64,
+}
+
+#[derive(Serialize)]
+struct Document<'a> {
+    schema: &'static str,
+    files: Vec<String>,
+    #[serde(flatten)]
+    counts: &'a Counts,
+}
+
+/// Runs the verb and returns its exit status: 1 if anything disagrees, 3 if nothing does but
+/// something could not be compared, else 0.
+pub fn run(args: &Args, global: &Global, output: &mut Output<'_>) -> Result<u8, Trouble> {
+    if let Some(count) = args.random {
+        return random(args, count, global, output);
+    }
+    if args.live {
+        return Err(Trouble::new("--live: replaying files on the running kernel is not there yet"));
+    }
+    let mut counts = Counts::default();
+    for file in &args.files {
+        replay_file(file, global.on.as_deref(), &mut counts)?;
+    }
+    if global.json {
+        let files = args.files.iter().map(|f| f.display().to_string()).collect();
+        let document = Document { schema: "portwise.conform/1", files, counts: &counts };
+        output.data(&json::write(&document));
+    } else {
+        output.data(&text(&counts));
+    }
+    Ok(status(&counts))
+}
+
+#[cfg(target_os = "linux")]
+use random::run as random;
+
+#[cfg(not(target_os = "linux"))]
+fn random(_: &Args, _: u64, _: &Global, _: &mut Output<'_>) -> Result<u8, Trouble> {
+    Err(Trouble::new("--random: the running kernel is asked on Linux only"))
+}
+
+fn status(counts: &Counts) -> u8 {
+    match counts.scenarios {
+        Outcomes { disagree: 1.., .. } => 1,
+        Outcomes { unsupported: 1.., .. } => 3,
+        _ => 0,
+    }
+}
+
+/// Replays every scenario of a file on the model.
+fn replay_file(file: &Path, on: Option<&str>, counts: &mut Counts) -> Result<(), Trouble> {
+    let trouble = |what: String| Trouble::new(format!("{}: {what}", file.display()));
+    for (number, line) in lines(file)?.enumerate() {
+        let line = line.map_err(|e| trouble(format!("cannot be read: {e}")))?;
+        if line.trim().is_empty() {
+            continue;
+        }
+        let scenario: Scenario = match serde_json::from_str(&line) {
+            Ok(scenario) => scenario,
+            // A field nobody knows says something that a replay would pass over.
+            Err(e) if e.to_string().starts_with("unknown field") => {
+                counts.scenarios.all += 1;
+                counts.unsupport(e.to_string().split(',').next().unwrap_or_default());
+                continue;
+            }
+            Err(e) => return Err(trouble(format!("line {} is no scenario: {e}", number + 1))),
+        };
+        let mut kernels: Vec<&str> = scenario.all_kernels().collect();
+        if let Some(on) = on {
+            kernels.retain(|kernel| *kernel == on);
+            if kernels.is_empty() {
+                continue;
+            }
+        }
+        counts.add(&scenario, &kernels);
+    }
+    Ok(())
+}
+
+type Lines = Box<dyn Iterator<Item = std::io::Result<String>>>;
+
+fn lines(file: &Path) -> Result<Lines, Trouble> {
+    let opened = fs::File::open(file);
+    let mut opened =
+        opened.map_err(|e| Trouble::new(format!("{}: cannot be opened: {e}", file.display())))?;
+    let mut start = [0; 2];
+    let read = opened.read(&mut start).unwrap_or(0);
+    let start = std::io::Cursor::new(start[..read].to_vec());
+    let is_gzip = start.get_ref().as_slice() == [0x1f, 0x8b];
+    let whole = start.chain(opened);
+    Ok(if is_gzip {
+        Box::new(BufReader::new(MultiGzDecoder::new(whole)).lines())
+    } else {
+        Box::new(BufReader::new(whole).lines())
+    })
+}
+
+impl Counts {
+    /// Replays a scenario on each of `kernels`.
+    fn add(&mut self, scenario: &Scenario, kernels: &[&str]) {
+        self.scenarios.all += 1;
+        let (mut disagrees, mut unsupported) = (false, None);
+        if kernels.is_empty() {
+            unsupported = Some("it names no kernel".to_string());
+        }
+        for name in kernels {
+            match self.on_kernel(scenario, name) {
+                Ok(agrees) => disagrees |= !agrees,
+                Err(why) => unsupported = unsupported.or(Some(why)),
+            }
+        }
+        match (disagrees, unsupported) {
+            (true, _) => self.scenarios.disagree += 1,
+            (false, Some(why)) => self.unsupport(&why),
+            (false, None) => self.scenarios.agree += 1,
+        }
+    }
+
+    fn unsupport(&mut self, why: &str) {
+        self.scenarios.unsupported += 1;
+        *self.unsupported.entry(why.to_string()).or_default() += 1;
+    }
+
+    /// Replays a scenario on one kernel; says whether every step agrees, or why that is not known.
+    fn on_kernel(&mut self, scenario: &Scenario, name: &str) -> Result<bool, String> {
+        let kernel = assumed::kernel(name).map_err(|_| format!("kernel {name}"))?;
+        let (host, world) = host_of(kernel, &scenario.setup).map_err(|why| why.0)?;
+        let tally = Replay::new(&mut Modelled::new(host, world)).run(scenario);
+        let (mut agrees, mut unsupported) = (true, None);
+        for (at, result) in tally.steps {
+            match result {
+                StepResult::Agree => self.steps.agree += 1,
+                StepResult::Disagree { op, expected, answered } => {
+                    self.steps.disagree += 1;
+                    agrees = false;
+                    self.disagreements.push(format!(
+                        "{} on {name}, step {at} ({op}): recorded {expected}, the model says \
+                         {answered}",
+                        scenario.id
+                    ));
+                }
+                StepResult::Undetermined(which) => {
+                    unsupported.get_or_insert(format!("undetermined: {which}"));
+                }
+                StepResult::Unsupported(why) => {
+                    unsupported.get_or_insert(why);
+                }
+            }
+        }
+        self.steps.all = self.steps.agree + self.steps.disagree;
+        unsupported.filter(|_| agrees).map_or(Ok(agrees), Err)
+    }
+}
+
+/// What stands before the two closing lines, and those.
+fn text(counts: &Counts) -> String {
+    let mut text = String::new();
+    if !counts.unsupported.is_empty() {
+        let _ = writeln!(text, "not compared, and why:");
+        for (why, n) in &counts.unsupported {
+            let _ = writeln!(text, "{n:8}  {}", clean(why));
+        }
+    }
+    for line in &counts.disagreements {
+        let _ = writeln!(text, "disagree: {}", clean(line));
+    }
+    text + &closing(&counts.steps, &counts.scenarios)
+}
+
+/// The two closing lines, plain integers for scripts.
+fn closing(steps: &Outcomes, scenarios: &Outcomes) -> String {
+    format!(
+        "steps: {} checked, {} agree, {} disagree\n\
+         conform: {} scenarios, {} agree, {} disagree, {} unsupported\n",
+        steps.all,
+        steps.agree,
+        steps.disagree,
+        scenarios.all,
+        scenarios.agree,
+        scenarios.disagree,
+        scenarios.unsupported
+    )
+}
