@@ -8,7 +8,7 @@ use portwise_model::{
 use portwise_sys::{
     caps::{self, Sets},
     sock::{Address, Socket, SocketOption},
-    sockdiag::{AF_INET, AF_INET6, ALL_STATES, DiagSocket, SockDiag, SocketQuery, State, TCP},
+    sockdiag::{AF_INET, AF_INET6, ALL_STATES, SockDiag, SocketQuery, TCP},
 };
 
 /// `SOCK_STREAM`, socket(2).
@@ -22,6 +22,8 @@ const LIMIT: Duration = Duration::from_millis(1500);
 /// The sockets of one scenario.
 pub(super) struct Live {
     sockets: Vec<(SocketId, Family, Socket)>,
+    /// Whether any was connected.
+    connected: bool,
     /// Both ends' names of connections that may leave a `TIME_WAIT`.
     leftovers: Vec<(SocketAddr, SocketAddr)>,
     /// Asks the kernel to drop them.
@@ -43,6 +45,7 @@ impl Live {
         let sets = caps::get(0).map_err(|errno| portwise_sys::Error::new("capget", errno))?;
         Ok(Live {
             sockets: Vec::new(),
+            connected: false,
             leftovers: Vec::new(),
             sock_diag: SockDiag::open()?,
             current: home,
@@ -90,6 +93,7 @@ impl Live {
 
     pub(super) fn connect(&mut self, id: SocketId, addr: SockAddr, who: Who) -> Outcome {
         self.become_(who);
+        self.connected = true;
         match self.get(id) {
             Some(socket) => outcome(socket.connect(&address(&addr))),
             None => Outcome::Errno(Errno::EBADF),
@@ -128,16 +132,22 @@ impl Live {
 
     /// Closes everything and leaves nothing behind.
     pub(super) fn clear(&mut self) {
-        self.become_(self.home);
-        for (_, _, socket) in self.sockets.drain(..) {
-            // A connection is reset, so that neither end waits; on other sockets it does nothing.
-            let _ = socket.set_linger(Some(0));
+        if self.connected {
+            // Connections are reset, so that neither end waits.
+            for (_, _, socket) in &self.sockets {
+                let _ = socket.set_linger(Some(0));
+            }
+        }
+        self.connected = false;
+        self.sockets.clear();
+        if !self.leftovers.is_empty() {
+            self.become_(self.home);
         }
         for (local, peer) in self.leftovers.drain(..) {
             // Packets may still be on their way, so either end may be there.
-            for end in [connection(local, peer), connection(peer, local)] {
+            for (near, far) in [(local, peer), (peer, local)] {
                 // `ENOENT`: it did not stay.
-                let _ = self.sock_diag.destroy(&end);
+                let _ = self.sock_diag.destroy_by_address(TCP, near, far, 0);
             }
         }
     }
@@ -145,6 +155,7 @@ impl Live {
     /// Waits until this namespace has no TCP socket left, for a second at most: what a scenario
     /// left behind must not be taken for an answer to the next.
     pub(super) fn sweep(&mut self) -> Result<(), portwise_sys::Error> {
+        self.become_(self.home);
         for _ in 0..100 {
             let mut any = false;
             for family in [AF_INET, AF_INET6] {
@@ -152,6 +163,7 @@ impl Live {
                     SocketQuery { family, protocol: TCP, states: ALL_STATES, local_port: None };
                 for socket in self.sock_diag.query(&query)? {
                     any = true;
+                    eprintln!("left {:?}", socket);
                     let _ = self.sock_diag.destroy(&socket);
                 }
             }
@@ -175,11 +187,13 @@ impl Live {
         let failed = |errno: portwise_sys::Errno| panic!("this thread cannot be {who:?}: {errno}");
         let moves = who.uid != self.current.uid;
         // Only the real user may become another one, and only with its capabilities.
-        if moves && self.current.caps.is_some() {
+        if moves && self.current.uid != self.home.uid {
+            caps::set_uids(None, Some(self.home.uid), None).unwrap_or_else(failed);
+        } else if moves && self.current.caps.is_some() {
             self.set_effective(self.permitted).unwrap_or_else(failed);
         }
-        for uid in [self.home.uid, who.uid].into_iter().filter(|_| moves) {
-            caps::set_uids(None, Some(uid), None).unwrap_or_else(failed);
+        if moves && who.uid != self.home.uid {
+            caps::set_uids(None, Some(who.uid), None).unwrap_or_else(failed);
         }
         // A change between 0 and another uid sets the capabilities that go with it.
         if who.caps.is_some() || !moves {
@@ -198,30 +212,6 @@ impl Live {
 fn names(socket: &Socket) -> Option<(SocketAddr, SocketAddr)> {
     let local = socket.local_address().ok()?.to_socket_addr()?;
     Some((local, socket.peer_address().ok()?.to_socket_addr()?))
-}
-
-/// A TCP connection by the names of its ends, whatever its cookie.
-fn connection(local: SocketAddr, peer: SocketAddr) -> DiagSocket {
-    DiagSocket {
-        family: if local.is_ipv4() { AF_INET } else { AF_INET6 },
-        protocol: TCP,
-        raw_protocol: None,
-        state: State::TIME_WAIT,
-        local: (local.ip(), local.port()),
-        remote: (peer.ip(), peer.port()),
-        interface: 0,
-        uid: 0,
-        inode: 0,
-        cookie: u64::MAX,
-        rqueue: 0,
-        wqueue: 0,
-        timer: None,
-        shutdown: None,
-        v6only: None,
-        mark: None,
-        cgroup: None,
-        options: None,
-    }
 }
 
 fn set_option(
