@@ -273,7 +273,8 @@ impl Output<'_> {
 
 /// Runs the command line of this process.
 pub fn main() -> ExitCode {
-    let (mut out, mut err) = (io::stdout().lock(), io::stderr().lock());
+    // Standard error is not kept locked: a thread that panics must be able to say so.
+    let (mut out, mut err) = (io::stdout().lock(), io::stderr());
     let colors = out.is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty());
     run(std::env::args_os(), &mut out, &mut err, colors).into()
 }

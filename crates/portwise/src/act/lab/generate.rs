@@ -62,8 +62,11 @@ impl Cast {
             Who::ROOT,
             Who::ROOT,
             Who::ROOT,
+            Who::ROOT,
             who(1000, None),
             who(1000, None),
+            who(1000, None),
+            who(1001, None),
             who(1001, None),
             who(1001, Some(bind_only)),
             who(1000, Some(net)),
@@ -91,10 +94,13 @@ pub(super) struct Generator<'a> {
     cast: &'a Cast,
     next_id: u64,
     left: usize,
+    /// How many sockets are asked to listen at the end.
+    more: usize,
     /// Calls already decided on.
     queue: Vec<Op>,
     main_port: u16,
     turn: Turn,
+    last: Who,
 }
 
 /// What a scenario leans to, so that rare answers come often enough.
@@ -122,7 +128,10 @@ impl<'a> Generator<'a> {
             10 => Turn::GoneDevice,
             _ => Turn::Any,
         };
-        Generator { random, cast, next_id: 1, left, queue: Vec::new(), main_port, turn }
+        let (left, more) = if turn == Turn::Reuse { (left.max(3), 4) } else { (left, 0) };
+        let last = cast.people[random.below(cast.people.len())];
+        let queue = Vec::new();
+        Generator { random, cast, next_id: 1, left, more, queue, main_port, turn, last }
     }
 
     /// The next call, or `None` at the end.
@@ -138,15 +147,22 @@ impl<'a> Generator<'a> {
             }
         }
         if self.left == 0 {
-            return None;
+            self.more = self.more.checked_sub(1)?;
+            let socket = sockets[self.random.below(sockets.len().max(1))..].first()?;
+            let who = self.who();
+            return Some(Op::Call { id: socket.id, call: Call::Listen(1), who });
         }
         self.left -= 1;
         Some(self.fresh_socket())
     }
 
+    /// Often the one who called last: changing costs two system calls.
     fn who(&mut self) -> Who {
-        let n = self.cast.people.len();
-        self.cast.people[self.random.below(n)]
+        if self.random.chance(60) {
+            let n = self.cast.people.len();
+            self.last = self.cast.people[self.random.below(n)];
+        }
+        self.last
     }
 
     fn id(&mut self) -> SocketId {
@@ -161,7 +177,7 @@ impl<'a> Generator<'a> {
             self.random.pick(&[Protocol::Tcp, Protocol::Tcp, Protocol::Tcp, Protocol::Udp]);
         let (id, who) = (self.id(), self.who());
         let call = |call| Op::Call { id, call, who };
-        if self.random.chance(45) {
+        if self.turn != Turn::Reuse && self.random.chance(45) {
             let backlog = self.random.pick(&[1, 5, -1, 0]);
             self.queue.push(call(Call::Listen(backlog)));
         }
@@ -223,6 +239,9 @@ impl<'a> Generator<'a> {
         let who = self.who();
         let id = socket.id;
         let call = |call| Some(Op::Call { id, call, who });
+        if machine.peer(id).is_some() && self.random.chance(10) {
+            return call(Call::Listen(1));
+        }
         match self.random.below(10) {
             0 | 1 => call(Call::Bind(self.address(socket.family))),
             2 => call(Call::Listen(1)),
@@ -235,7 +254,8 @@ impl<'a> Generator<'a> {
                 ]);
                 call(Call::SetOption(option))
             }
-            4 => {
+            // The packets of a connection would no longer arrive, and its end would take its time.
+            4 if machine.peer(id).is_none() => {
                 let device = self.device();
                 call(Call::SetOption(SockOption::BindToDevice(device)))
             }
@@ -308,6 +328,7 @@ impl<'a> Generator<'a> {
     fn address(&mut self, family: Family) -> SockAddr {
         let port = match self.turn {
             Turn::NarrowRange => 0,
+            Turn::Reuse => 8080,
             _ if self.random.chance(60) => self.main_port,
             _ => self.random.pick(PORTS),
         };

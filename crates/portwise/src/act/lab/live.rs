@@ -163,7 +163,6 @@ impl Live {
                     SocketQuery { family, protocol: TCP, states: ALL_STATES, local_port: None };
                 for socket in self.sock_diag.query(&query)? {
                     any = true;
-                    eprintln!("left {:?}", socket);
                     let _ = self.sock_diag.destroy(&socket);
                 }
             }

@@ -21,7 +21,7 @@ use std::{
 };
 
 use portwise_model::{
-    Host, Kernel, Outcome,
+    Host, Kernel, Outcome, Rule,
     scenario::{Scenario, Who, World, host_of},
 };
 
@@ -60,7 +60,7 @@ pub struct Summary {
     /// Disagreements that did not come again when the scenario was repeated.
     pub passing: u64,
     /// By rule: in how many scenarios it stopped a call, and in how many it let one pass.
-    pub rules: BTreeMap<&'static str, (u64, u64)>,
+    pub rules: Vec<(&'static Rule, u64, u64)>,
     /// The first disagreement.
     pub mismatch: Option<Found>,
     /// What was played, if that was asked for.
@@ -139,6 +139,7 @@ pub fn random(
             "calls by several users: a user namespace has one uid; run as root for them".into(),
         );
     }
+    summary.rules.sort_by_key(|(rule, ..)| rule.id);
     summary.recorded.sort_by(|a, b| a.id.cmp(&b.id));
     Ok(summary)
 }
@@ -271,13 +272,21 @@ impl Summary {
         self.open += played.open;
         self.open_scenarios += u64::from(played.open > 0);
         self.connections += played.connections;
-        let mut seen: Vec<(&'static str, bool)> = Vec::with_capacity(played.tried.len());
+        // A rule counts once a scenario for each way. Rules are told apart by where they stand.
+        let mut seen: Vec<(&'static Rule, bool)> = Vec::with_capacity(64);
         for &(rule, stopped) in &played.tried {
-            if !seen.contains(&(rule.id, stopped)) {
-                seen.push((rule.id, stopped));
-                let count = self.rules.entry(rule.id).or_default();
-                if stopped { count.0 += 1 } else { count.1 += 1 }
+            if !seen.iter().any(|&(r, s)| std::ptr::eq(r, rule) && s == stopped) {
+                seen.push((rule, stopped));
             }
+        }
+        for (rule, stopped) in seen {
+            let at = self.rules.iter().position(|(r, ..)| std::ptr::eq(*r, rule));
+            let at = at.unwrap_or_else(|| {
+                self.rules.push((rule, 0, 0));
+                self.rules.len() - 1
+            });
+            let (_, stops, passes) = &mut self.rules[at];
+            *(if stopped { stops } else { passes }) += 1;
         }
     }
 
@@ -288,10 +297,14 @@ impl Summary {
         self.open_scenarios += other.open_scenarios;
         self.connections += other.connections;
         self.passing += other.passing;
-        for (id, (stopped, passed)) in other.rules {
-            let count = self.rules.entry(id).or_default();
-            count.0 += stopped;
-            count.1 += passed;
+        for (rule, stopped, passed) in other.rules {
+            match self.rules.iter_mut().find(|(r, ..)| std::ptr::eq(*r, rule)) {
+                Some((_, stops, passes)) => {
+                    *stops += stopped;
+                    *passes += passed;
+                }
+                None => self.rules.push((rule, stopped, passed)),
+            }
         }
         self.mismatch = self.mismatch.take().or(other.mismatch);
         self.recorded.extend(other.recorded);
