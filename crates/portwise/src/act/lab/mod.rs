@@ -225,7 +225,7 @@ impl Shared<'_> {
     fn scenario(&self, room: &Room, number: u64, played: &Played) -> Scenario {
         let id = format!("random-{}-{number:07}", self.plan.seed);
         let kernel = format!("linux-{}", self.kernel.version);
-        script::to_scenario(id, kernel, &world::setup(), &room.devices, &played.ops)
+        script::to_scenario(id, kernel, &world::setup(), &room.devices, played)
     }
 }
 

@@ -21,6 +21,8 @@ pub(super) struct Mismatch {
 pub(super) struct Played {
     /// The calls made, with the kernel's answers. The last one may be the mismatch.
     pub(super) ops: Vec<(Op, Outcome)>,
+    /// The ports that the kernel chose, and for which socket.
+    pub(super) chosen: Vec<(SocketId, u16)>,
     /// Rules tried, and whether each stopped a call.
     pub(super) tried: Vec<(&'static Rule, bool)>,
     /// The disagreement it ended with, if any.
@@ -42,7 +44,7 @@ pub(super) fn play(
     let mut played = Played::default();
     while let Some(op) = next(&model) {
         model.tried = Some(std::mem::take(&mut played.tried));
-        let step = step(live, &mut model, op);
+        let step = step(live, &mut model, op, &mut played.chosen);
         played.tried = model.tried.take().unwrap_or_default();
         let Some((allowed, observed)) = step else { continue };
         played.ops.push((op, observed));
@@ -59,7 +61,12 @@ pub(super) fn play(
 
 /// Makes one call on both; `None` if the model does not follow it, and then the kernel is not
 /// asked either.
-fn step(live: &mut Live, model: &mut Modelled, op: Op) -> Option<(Vec<Outcome>, Outcome)> {
+fn step(
+    live: &mut Live,
+    model: &mut Modelled,
+    op: Op,
+    ports: &mut Vec<(SocketId, u16)>,
+) -> Option<(Vec<Outcome>, Outcome)> {
     let exists = |model: &Modelled, id: SocketId| model.machine().get(id).is_some();
     match op {
         Op::Socket { id, family, protocol, who } => {
@@ -74,6 +81,7 @@ fn step(live: &mut Live, model: &mut Modelled, op: Op) -> Option<(Vec<Outcome>, 
             let observed = live.call(id, call, who);
             let chosen = chooses_port(model, id, call) && observed == Outcome::Ok;
             let port = if chosen { live.local(id).map(|name| name.port()) } else { None };
+            ports.extend(port.map(|port| (id, port)));
             model.settle(id, call, observed, port);
             Some((allowed, observed))
         }

@@ -11,6 +11,8 @@ use portwise_model::{
     },
 };
 
+use super::play::Played;
+
 /// One call.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Op {
@@ -39,9 +41,6 @@ impl Op {
     }
 }
 
-/// Calls with what the kernel answered to each.
-pub(super) type Played = [(Op, Outcome)];
-
 /// Writes calls as a scenario file that `conform` replays. `devices` are the interfaces by index.
 pub(super) fn to_scenario(
     id: String,
@@ -50,8 +49,31 @@ pub(super) fn to_scenario(
     devices: &BTreeMap<u32, String>,
     played: &Played,
 ) -> Scenario {
-    let steps = played.iter().map(|(op, outcome)| step(op, *outcome, devices)).collect();
+    let mut steps: Vec<Step> =
+        played.ops.iter().map(|(op, outcome)| step(op, *outcome, devices)).collect();
+    for ((op, outcome), step) in played.ops.iter().zip(&mut steps) {
+        name_chosen_port(op, *outcome, step, &played.chosen);
+    }
     Scenario { id, kernels: vec![kernel], setup: setup.clone(), steps, ..Scenario::default() }
+}
+
+/// A port that the kernel chose is another one next time: it gets a name where it is chosen,
+/// and the name stands where it is connected to.
+fn name_chosen_port(op: &Op, outcome: Outcome, step: &mut Step, chosen: &[(SocketId, u16)]) {
+    let name = |id: SocketId| format!("P{}", id.0);
+    match *op {
+        Op::Call { id, call: Call::Bind(SockAddr { port: 0, .. }) | Call::Listen(_), .. }
+            if outcome == Outcome::Ok && chosen.iter().any(|c| c.0 == id) =>
+        {
+            step.save_port = Some(name(id));
+        }
+        Op::Connect { addr, .. } => {
+            if let Some((id, _)) = chosen.iter().find(|c| c.1 == addr.port) {
+                step.port = Some(Value::Text(name(*id)));
+            }
+        }
+        _ => {}
+    }
 }
 
 fn step(op: &Op, outcome: Outcome, devices: &BTreeMap<u32, String>) -> Step {
