@@ -11,7 +11,6 @@ use portwise_model::{Basis, Cite, Rule, features, fix::Fix, linux, rules, xnu};
 /// Check, subject, and why the subject is let off.
 const EXCEPTIONS: &[(&str, &str, &str)] = &[
     ("switch", "linux/effects.rs", "an effect is no rule: it has no view to ask for a feature"),
-    ("note", "lab/linux-bind-6.18.md", "is written when the oracle has run against that kernel"),
 ];
 
 /// One thing that is not in order.
