@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 
 const BLESS: &str = "PORTWISE_BLESS=1 cargo test -p portwise --test json";
 const HOST: &str = concat!("--facts ", env!("CARGO_MANIFEST_DIR"), "/tests/data/host.json");
-const VERBS: [&str; 4] = ["why", "check", "explain", "facts"];
+const VERBS: [&str; 5] = ["why", "check", "explain", "facts", "conform"];
 
 fn reference() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../docs/reference")
@@ -118,6 +118,7 @@ fn is_of(value: &Value, types: &Value) -> bool {
         "string" => value.is_string(),
         "boolean" => value.is_boolean(),
         "integer" => value.is_i64() || value.is_u64(),
+        "number" => value.is_number(),
         "array" => value.is_array(),
         "object" => value.is_object(),
         other => panic!("unknown type {other}"),
@@ -161,7 +162,7 @@ fn output_is_what_the_schema_says() {
         serde_json::json!({"key": "all-sockets", "why": "the kernel is too old", "reveal": ""});
     fs::write(&partly, facts.to_string()).unwrap();
     let partly = format!("--facts {}", partly.display());
-    let runs: [(&str, &[&str]); 4] = [
+    let runs: [(&str, &[&str]); 5] = [
         (
             "why",
             &[
@@ -176,8 +177,11 @@ fn output_is_what_the_schema_says() {
         ("check", &["127.0.0.1:80 192.0.2.1:8080 --on linux-6.12", "8080 HOST"]),
         ("explain", &["", "0.0.0.0", "xnu.wildcard-exempt", "linux.bind.zone"]),
         ("facts", &["--on linux-6.12", "--on macos-15", "HOST", "PARTLY"]),
+        ("conform", &["DATA/linux-own.jsonl"]),
     ];
-    let named = |args: &str| args.replace("HOST", HOST).replace("PARTLY", &partly);
+    let data = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/data");
+    let named =
+        |args: &str| args.replace("HOST", HOST).replace("PARTLY", &partly).replace("DATA", data);
     let mut checker = Checker { faults: Vec::new(), used: BTreeSet::new() };
     let mut all = BTreeSet::new();
     for (verb, lines) in runs {
@@ -191,12 +195,43 @@ fn output_is_what_the_schema_says() {
             checker.check(&value, &schema, &file, verb, verb);
         }
     }
+    random_conform(&mut checker);
     assert!(checker.faults.is_empty(), "{}", checker.faults.join("\n"));
     // Only a kernel's own memory of a shared port, which nothing shows, gives this one.
-    let not_here = |place: &str| place.contains("/evidence|16");
+    let not_here = |place: &str| {
+        place.contains("/evidence|16") || place.starts_with("conform.") && of_random(place)
+    };
     let unused: Vec<&String> =
         all.difference(&checker.used).filter(|place| !not_here(place)).collect();
     assert!(unused.is_empty(), "described, but never written: {unused:#?}");
+}
+
+/// What random scenarios add, where namespaces can be made; a disagreement is not to be had.
+fn random_conform(checker: &mut Checker) {
+    let args = ["conform", "--random", "20", "--json"];
+    let run = std::process::Command::new(env!("CARGO_BIN_EXE_portwise")).args(args).output();
+    let out = run.expect("the binary was built").stdout;
+    match serde_json::from_slice(&out) {
+        Ok(value) => {
+            let schema = schema("conform.json");
+            checker.check(&value, &schema, "conform.json", "conform", "conform");
+        }
+        Err(_) => eprintln!("not run: the JSON of random scenarios: no namespaces here"),
+    }
+}
+
+fn of_random(place: &str) -> bool {
+    let fields = [
+        "kernel",
+        "seed",
+        "rules",
+        "connections",
+        "not_repeated",
+        "seconds",
+        "not_run",
+        "disagreement",
+    ];
+    fields.iter().any(|field| place["conform.".len()..].starts_with(field))
 }
 
 #[test]
