@@ -255,11 +255,21 @@ impl Global {
 pub struct Output<'a> {
     out: &'a mut dyn Write,
     err: &'a mut dyn Write,
-    /// Whether answers may be coloured.
-    pub style: Style,
+    color: ColorChoice,
+    colors: &'a dyn Fn() -> bool,
 }
 
 impl Output<'_> {
+    /// Whether answers are coloured.
+    pub fn style(&self) -> Style {
+        let color = match self.color {
+            ColorChoice::Auto => (self.colors)(),
+            ColorChoice::Always => true,
+            ColorChoice::Never => false,
+        };
+        Style { color }
+    }
+
     /// Writes an answer.
     pub fn data(&mut self, text: &str) {
         let _ = self.out.write_all(text.as_bytes()).and_then(|()| self.out.flush());
@@ -275,8 +285,11 @@ impl Output<'_> {
 pub fn main() -> ExitCode {
     // Standard error is not kept locked: a thread that panics must be able to say so.
     let (mut out, mut err) = (io::stdout().lock(), io::stderr());
-    let colors = out.is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty());
-    run(std::env::args_os(), &mut out, &mut err, colors).into()
+    let colors = || {
+        let no_color = std::env::var_os("NO_COLOR");
+        no_color.is_none_or(|value| value.is_empty()) && io::stdout().is_terminal()
+    };
+    run(std::env::args_os(), &mut out, &mut err, &colors).into()
 }
 
 /// Runs a command line. `colors` says whether `out` shows colours by itself. Returns the exit
@@ -285,21 +298,14 @@ pub fn run(
     args: impl IntoIterator<Item = OsString>,
     out: &mut dyn Write,
     err: &mut dyn Write,
-    colors: bool,
+    colors: &dyn Fn() -> bool,
 ) -> u8 {
     let parsed = Cli::command().try_get_matches_from(args).and_then(|m| Cli::from_arg_matches(&m));
     let cli = match parsed {
         Ok(cli) => cli,
         Err(error) => return usage(&error, out, err, colors),
     };
-    let style = Style {
-        color: match cli.global.color {
-            ColorChoice::Auto => colors,
-            ColorChoice::Always => true,
-            ColorChoice::Never => false,
-        },
-    };
-    let mut output = Output { out, err, style };
+    let mut output = Output { out, err, color: cli.global.color, colors };
     let done = match &cli.verb {
         Some(Verb::Why(args)) => verb::why::run(&args.endpoints, &cli.global, &mut output),
         Some(Verb::Check(args)) => verb::check::run(args, &cli.global, &mut output),
@@ -319,9 +325,14 @@ pub fn run(
 }
 
 /// Help and version go to standard output, mistakes to standard error.
-fn usage(error: &clap::Error, out: &mut dyn Write, err: &mut dyn Write, colors: bool) -> u8 {
+fn usage(
+    error: &clap::Error,
+    out: &mut dyn Write,
+    err: &mut dyn Write,
+    colors: &dyn Fn() -> bool,
+) -> u8 {
     let text = error.render();
-    let text = if colors && !error.use_stderr() {
+    let text = if !error.use_stderr() && colors() {
         text.ansi().to_string()
     } else {
         text.to_string().lines().map(clean).collect::<Vec<_>>().join("\n") + "\n"

@@ -68,7 +68,7 @@ impl Namespace {
     /// # Errors
     /// `EACCES` if this user may not trace the process; `ENOENT` if there is no such process.
     pub fn of_process(pid: u32, kind: Kind) -> Result<Namespace, Error> {
-        Namespace::open(format!("/proc/{pid}/ns/{}", kind.file()))
+        Namespace::open_link(format!("/proc/{pid}/ns/{}", kind.file()).as_ref())
     }
 
     /// Opens a namespace of the calling thread.
@@ -76,7 +76,7 @@ impl Namespace {
     /// # Errors
     /// Those of open(2): `/proc` is not mounted, for instance.
     pub fn of_thread(kind: Kind) -> Result<Namespace, Error> {
-        Namespace::open(format!("/proc/thread-self/ns/{}", kind.file()))
+        Namespace::open_link(format!("/proc/thread-self/ns/{}", kind.file()).as_ref())
     }
 
     /// Opens a namespace by its file, such as `/run/netns/NAME` of ip-netns(8).
@@ -85,18 +85,18 @@ impl Namespace {
     /// Those of open(2); `EINVAL` if the file is no namespace.
     pub fn open(path: impl AsRef<Path>) -> Result<Namespace, Error> {
         let path = path.as_ref();
-        let failed = |call| {
-            move |error: std::io::Error| {
-                Error::about(call, Errno::from(error), path.to_string_lossy())
-            }
-        };
-        let file = fs::File::open(path).map_err(failed("open"))?;
-        let namespace = Namespace { fd: file.into() };
+        let namespace = Namespace::open_link(path)?;
         // Any other file takes the ioctl for one of its own, or refuses it.
         if !namespace.is_in_nsfs() {
             return Err(Error::about("open", Errno::EINVAL, path.to_string_lossy()));
         }
         Ok(namespace)
+    }
+
+    /// Opens a file that leads to a namespace and nothing else.
+    fn open_link(path: &Path) -> Result<Namespace, Error> {
+        let failed = |e| Error::about("open", Errno::from(e), path.to_string_lossy());
+        Ok(Namespace { fd: fs::File::open(path).map_err(failed)?.into() })
     }
 
     fn is_in_nsfs(&self) -> bool {

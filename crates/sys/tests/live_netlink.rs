@@ -37,6 +37,27 @@ fn a_listener_and_its_connection_are_listed() {
 }
 
 #[test]
+fn one_walk_for_both_families_shows_the_same() {
+    let four = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = four.local_addr().unwrap().port();
+    let _six = TcpListener::bind(("::1", port)).unwrap();
+    let _client = TcpStream::connect(("::1", port)).unwrap();
+    let rows = |mut rows: Vec<DiagSocket>| {
+        rows.sort_by_key(|row| (row.family, row.cookie));
+        rows
+    };
+
+    let both = SockDiag::open().unwrap().tcp(ALL_STATES, Some(port)).unwrap();
+
+    assert_eq!(both.len(), 3, "{both:?}");
+    assert!(both.is_sorted_by_key(|row| row.family));
+    let apart = [query(AF_INET, TCP, port), query(AF_INET6, TCP, port)].concat();
+    assert_eq!(rows(both), rows(apart));
+    let all = SockDiag::open().unwrap().tcp(ALL_STATES, None).unwrap();
+    assert!(all.iter().filter(|row| row.local.1 == port).count() == 3, "{all:?}");
+}
+
+#[test]
 fn v6only_is_told() {
     let listener = TcpListener::bind("[::1]:0").unwrap();
     let rows = query(AF_INET6, TCP, listener.local_addr().unwrap().port());

@@ -10,6 +10,7 @@ use portwise_sys::{
     Error,
     proc::Proc,
     rtnetlink::{Address, Link, RT_TABLE_LOCAL, Route, RtNetlink},
+    sockdiag::AF_INET,
 };
 
 /// Which kernel runs.
@@ -72,7 +73,7 @@ fn if_addr(address: &Address) -> IfAddr {
 
 /// The IPv4 routes of the table `local`.
 pub(super) fn local_routes(rtnetlink: &mut RtNetlink) -> Result<LocalRoutes, Error> {
-    let routes = rtnetlink.routes(Some(RT_TABLE_LOCAL))?;
+    let routes = rtnetlink.routes_of(AF_INET, Some(RT_TABLE_LOCAL))?;
     let list: Vec<LocalRoute> = routes.iter().filter_map(local_route).collect();
     // The table is made with the first address. It stays when the last one goes, which no
     // interface shows; then it is empty and so are the interfaces, and the answer for an address
@@ -86,8 +87,7 @@ fn local_route(route: &Route) -> Option<LocalRoute> {
     let dst = match route.destination {
         Some(IpAddr::V4(ip)) => ip,
         Some(IpAddr::V6(_)) => return None,
-        None if route.family == portwise_sys::sockdiag::AF_INET => [0, 0, 0, 0].into(),
-        None => return None,
+        None => [0, 0, 0, 0].into(),
     };
     let kind = match route.kind {
         Route::LOCAL => RouteKind::Local,

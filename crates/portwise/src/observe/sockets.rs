@@ -35,18 +35,17 @@ pub(super) fn all(diag: &mut SockDiag) -> Result<Vec<Socket>, Error> {
 }
 
 fn list(diag: &mut SockDiag, local_port: Option<u16>) -> Result<Vec<Socket>, Error> {
-    let mut sockets: Vec<Socket> = Vec::new();
-    for protocol in [sockdiag::TCP, sockdiag::UDP] {
-        for family in [sockdiag::AF_INET, sockdiag::AF_INET6] {
-            let query = SocketQuery { family, protocol, states: ALL_STATES, local_port };
-            let start = sockets.len();
-            for row in diag.query(&query)? {
-                let Some(socket) = socket(&row) else { continue };
-                // A dump is no snapshot and may show a socket twice.
-                if !sockets[start..].iter().rev().take(64).any(|s| s.id == socket.id) {
-                    sockets.push(socket);
-                }
-            }
+    let mut rows = diag.tcp(ALL_STATES, local_port)?;
+    for family in [sockdiag::AF_INET, sockdiag::AF_INET6] {
+        let protocol = sockdiag::UDP;
+        let query = SocketQuery { family, protocol, states: ALL_STATES, local_port };
+        rows.extend(diag.query(&query)?);
+    }
+    let mut sockets: Vec<Socket> = Vec::with_capacity(rows.len());
+    for socket in rows.iter().filter_map(socket) {
+        // A dump is no snapshot and may show a socket twice.
+        if !sockets.iter().rev().take(64).any(|s| s.id == socket.id) {
+            sockets.push(socket);
         }
     }
     Ok(sockets)

@@ -71,8 +71,8 @@ pub fn run(args: &Args, global: &Global, output: &mut Output<'_>) -> Result<u8, 
     let text = match (args.cites, global.json) {
         (true, false) => citations(),
         (_, true) => json::write(&found),
-        _ if args.what.is_none() => list(&found, output.style),
-        _ => pages(&found, output.style),
+        _ if args.what.is_none() => list(&found, output.style()),
+        _ => pages(&found, output.style()),
     };
     output.data(&text);
     Ok(0)

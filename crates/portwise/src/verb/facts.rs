@@ -120,7 +120,7 @@ pub fn run(args: &Args, global: &Global, output: &mut Output<'_>) -> Result<u8, 
     if global.json {
         output.data(&json::write(&known));
     } else if !global.quiet {
-        output.data(&text(&mut setting, &known, output.style, global.verbose));
+        output.data(&text(&mut setting, &known, output.style(), global.verbose));
     }
     Ok(0)
 }

@@ -64,7 +64,7 @@ pub fn run(endpoints: &[String], global: &Global, output: &mut Output<'_>) -> Re
             answers: &reports,
         }));
     } else {
-        output.data(&text::why(&reports, &setting.assumed, global.detail(), output.style));
+        output.data(&text::why(&reports, &setting.assumed, global.detail(), output.style()));
     }
     Ok(status(reports.iter().map(|report| report.decision.answer)))
 }

@@ -12,7 +12,7 @@ pub(crate) struct Run {
 pub(crate) fn portwise(args: &[&str]) -> Run {
     let (mut out, mut err) = (Vec::new(), Vec::new());
     let all = std::iter::once("portwise").chain(args.iter().copied()).map(Into::into);
-    let status = portwise::cli::run(all, &mut out, &mut err, false);
+    let status = portwise::cli::run(all, &mut out, &mut err, &|| false);
     let text = |bytes| String::from_utf8(bytes).expect("output is UTF-8");
     Run { out: text(out), err: text(err), status }
 }

@@ -19,8 +19,9 @@ pub const NETLINK_ROUTE: i32 = libc::NETLINK_ROUTE;
 /// `NETLINK_SOCK_DIAG`: sockets, see sock_diag(7).
 pub const NETLINK_SOCK_DIAG: i32 = libc::NETLINK_SOCK_DIAG;
 
-// The kernel never makes a dump message longer than 32 KiB; single answers can be longer.
-const BUFFER: usize = 256 * 1024;
+// The kernel never makes a dump message longer than 32 KiB; single answers can be longer. Up to
+// 128 KiB the allocator needs no mapping of its own.
+const BUFFER: usize = 64 * 1024;
 // A table that keeps changing under a dump is asked this often before giving up.
 const ATTEMPTS: usize = 16;
 
@@ -73,9 +74,12 @@ impl Netlink {
         let mut socket = Netlink { fd, call, sequence: 0, strict: false, buffer: vec![0; BUFFER] };
         // The kernel answers at once; whatever emulates it must not hang us.
         socket.set(libc::SOL_SOCKET, libc::SO_RCVTIMEO, &libc::timeval { tv_sec: 10, tv_usec: 0 });
-        // Both options are newer than netlink; without them answers are wider and terser.
-        socket.set(libc::SOL_NETLINK, libc::NETLINK_EXT_ACK, &1i32);
-        socket.strict = socket.set(libc::SOL_NETLINK, libc::NETLINK_GET_STRICT_CHK, &1i32);
+        if protocol == NETLINK_ROUTE {
+            // Both are newer than netlink; without them answers are wider and terser. Sockets are
+            // listed the same way with and without.
+            socket.set(libc::SOL_NETLINK, libc::NETLINK_EXT_ACK, &1i32);
+            socket.strict = socket.set(libc::SOL_NETLINK, libc::NETLINK_GET_STRICT_CHK, &1i32);
+        }
         Ok(socket)
     }
 
@@ -92,7 +96,8 @@ impl Netlink {
         }
     }
 
-    /// Says whether the kernel (≥ 4.20) applies the filters of a dump request.
+    /// Says whether the kernel (≥ 4.20) applies the filters of a dump request for
+    /// `NETLINK_ROUTE`.
     ///
     /// Where it does not, it answers with everything and the caller has to filter.
     pub fn filters_dumps(&self) -> bool {

@@ -56,7 +56,8 @@ impl Proc {
                 other => other,
             })
             .collect();
-        let value = self.read(format!("proc/sys/{path}"))?;
+        // The kernel hands out a value with one read(2) that is long enough for it.
+        let value = self.read_until(format!("proc/sys/{path}"), |read| read.ends_with(b"\n"))?;
         Ok(String::from_utf8_lossy(&value).trim_end_matches('\n').to_owned())
     }
 
@@ -76,6 +77,15 @@ impl Proc {
     /// # Errors
     /// Those of open(2) and read(2); `detail` is the path.
     pub fn read(&self, path: impl AsRef<Path>) -> Result<Vec<u8>, Error> {
+        self.read_until(path, |_| false)
+    }
+
+    /// Reads a file until `is_whole` says that nothing can follow, or to its end.
+    fn read_until(
+        &self,
+        path: impl AsRef<Path>,
+        is_whole: impl Fn(&[u8]) -> bool,
+    ) -> Result<Vec<u8>, Error> {
         let path = self.path(path);
         let mut file = std::fs::File::open(&path).map_err(|error| failed("open", &path, error))?;
         // Most files here are short and tell no size: without asking for it, two reads do.
@@ -83,6 +93,8 @@ impl Proc {
         loop {
             if length == bytes.len() {
                 bytes.resize(2 * length, 0);
+            } else if is_whole(&bytes[..length]) {
+                break;
             }
             match file.read(&mut bytes[length..]) {
                 Ok(0) => break,

@@ -76,7 +76,8 @@ impl Proc {
     }
 
     fn status_at(&self, path: String) -> Result<Status, Error> {
-        let bytes = self.read(&path)?;
+        // It is made as a whole: a read(2) with room left has all of it.
+        let bytes = self.read_until(&path, |read| read.ends_with(b"\n"))?;
         parse_status(&bytes).ok_or_else(|| malformed(&self.path(path)))
     }
 }

@@ -75,17 +75,25 @@ impl RtNetlink {
     /// # Errors
     /// Those of [`Netlink::dump`].
     pub fn routes(&mut self, table: Option<u32>) -> Result<Vec<Route>, Error> {
-        let mut routes = Vec::new();
-        for family in [libc::AF_INET as u8, libc::AF_INET6 as u8] {
-            let request = route::routes_request(family, table, self.netlink.filters_dumps());
-            match self.dump(&request, RTM_NEWROUTE, parse_route) {
-                // Where IPv6 is switched off the kernel may answer with another family.
-                Ok(rows) => routes.extend(rows.into_iter().filter(|r| r.family == family)),
-                Err(error) if error.errno == crate::Errno::ENOENT && table.is_some() => {}
-                Err(error) => return Err(error),
-            }
-        }
-        routes.retain(|route| table.is_none_or(|table| route.table == table));
+        let mut routes = self.routes_of(libc::AF_INET as u8, table)?;
+        routes.extend(self.routes_of(libc::AF_INET6 as u8, table)?);
+        Ok(routes)
+    }
+
+    /// Lists the routes of one family, `AF_INET` or `AF_INET6`, as [`RtNetlink::routes`] does.
+    ///
+    /// # Errors
+    /// Those of [`Netlink::dump`].
+    pub fn routes_of(&mut self, family: u8, table: Option<u32>) -> Result<Vec<Route>, Error> {
+        let request = route::routes_request(family, table, self.netlink.filters_dumps());
+        let mut routes = match self.dump(&request, RTM_NEWROUTE, parse_route) {
+            Ok(routes) => routes,
+            Err(error) if error.errno == crate::Errno::ENOENT && table.is_some() => Vec::new(),
+            Err(error) => return Err(error),
+        };
+        // Where IPv6 is switched off the kernel may answer with another family.
+        let wanted = |r: &Route| r.family == family && table.is_none_or(|table| r.table == table);
+        routes.retain(wanted);
         Ok(routes)
     }
 
