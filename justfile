@@ -48,4 +48,8 @@ mutants *args:
 bench n="1000000" seed="1":
     bench/rate.sh {{n}} {{seed}}
 
+# The system calls of one check, and its time beside ss
+bench-check rounds="500":
+    bench/check.sh {{rounds}}
+
 set shell := ["bash", "-euc"]
