@@ -61,6 +61,8 @@ pub const NAMES: [&str; 41] = [
     "checkpoint_restore",
 ];
 
+/// `CAP_SETUID`.
+pub const SETUID: u8 = 7;
 /// `CAP_NET_BIND_SERVICE`.
 pub const NET_BIND_SERVICE: u8 = 10;
 /// `CAP_NET_ADMIN`.
@@ -288,6 +290,7 @@ mod tests {
     fn names_and_numbers() {
         assert_eq!(by_name("CAP_NET_BIND_SERVICE"), Some(NET_BIND_SERVICE));
         assert_eq!(by_name("sys_admin"), Some(SYS_ADMIN));
+        assert_eq!(by_name("setuid"), Some(SETUID));
         assert_eq!(by_name("cap_nothing"), None);
         assert_eq!(NAMES[usize::from(NET_RAW)], "net_raw");
         assert_eq!(bit(NET_BIND_SERVICE), 0x400);

@@ -251,6 +251,30 @@ impl Socket {
         self.set_raw(libc::SOL_SOCKET, libc::SO_LINGER, &value)
     }
 
+    /// Sets `SO_SNDTIMEO`: how long connect(2) and send(2) of a blocking socket wait, for ever if
+    /// zero. A connect(2) that waited in vain answers `EINPROGRESS`.
+    ///
+    /// # Errors
+    /// What the kernel answered.
+    pub fn set_send_timeout(&self, timeout: Duration) -> Result<(), Errno> {
+        let value = libc::timeval {
+            tv_sec: timeout.as_secs() as libc::time_t,
+            tv_usec: timeout.subsec_micros() as libc::suseconds_t,
+        };
+        let length = mem::size_of_val(&value) as libc::socklen_t;
+        // SAFETY: the pointer and length describe `value`.
+        check(unsafe {
+            libc::setsockopt(
+                self.raw(),
+                libc::SOL_SOCKET,
+                libc::SO_SNDTIMEO,
+                (&raw const value).cast(),
+                length,
+            )
+        })
+        .map(drop)
+    }
+
     /// setsockopt(2) with any value.
     ///
     /// # Errors
