@@ -3,23 +3,23 @@
 use std::{net::SocketAddr, time::Duration};
 
 use portwise_model::{
-    Call, CapSet, Errno, Family, Outcome, Protocol, SockAddr, SockOption, SocketId, scenario::Who,
+    Call, CapSet, Family, Outcome, Protocol, SockAddr, SockOption, SocketId, scenario::Who,
 };
 use portwise_sys::{
+    Errno,
     caps::{self, Sets},
     sock::{Address, Socket, SocketOption},
     sockdiag::{AF_INET, AF_INET6, ALL_STATES, SockDiag, SocketQuery, TCP},
 };
 
 /// `SOCK_STREAM`, socket(2).
-const SOCK_STREAM: i32 = 1;
+pub(super) const SOCK_STREAM: i32 = 1;
 /// `SOCK_DGRAM`, socket(2).
-const SOCK_DGRAM: i32 = 2;
+pub(super) const SOCK_DGRAM: i32 = 2;
 
-/// How long a call that should be answered at once may take.
-const LIMIT: Duration = Duration::from_millis(1500);
-
-/// The sockets of one scenario.
+/// The sockets of one scenario, and who this thread is while it makes their calls.
+///
+/// A call on a socket that is not there answers `EBADF`, as for a closed descriptor.
 pub(super) struct Live {
     sockets: Vec<(SocketId, Family, Socket)>,
     /// Whether any was connected.
@@ -60,7 +60,7 @@ impl Live {
         family: Family,
         protocol: Protocol,
         who: Who,
-    ) -> Outcome {
+    ) -> Result<(), Errno> {
         let kind = match protocol {
             Protocol::Tcp => SOCK_STREAM,
             Protocol::Udp => SOCK_DGRAM,
@@ -70,49 +70,41 @@ impl Live {
             Family::Inet6 => AF_INET6,
         };
         self.become_(who);
-        match Socket::new(number.into(), kind, 0) {
-            Ok(socket) => {
-                self.sockets.push((id, family, socket));
-                Outcome::Ok
-            }
-            Err(errno) => failed(errno),
-        }
+        let socket = Socket::new(number.into(), kind, 0)?;
+        self.sockets.push((id, family, socket));
+        Ok(())
     }
 
-    pub(super) fn call(&mut self, id: SocketId, call: Call, who: Who) -> Outcome {
+    pub(super) fn call(&mut self, id: SocketId, call: Call, who: Who) -> Result<(), Errno> {
         self.become_(who);
-        let Some((_, family, socket)) = self.sockets.iter().find(|s| s.0 == id) else {
-            return Outcome::Errno(Errno::EBADF);
-        };
-        outcome(match call {
+        let (family, socket) = self.get(id).ok_or(Errno::EBADF)?;
+        match call {
             Call::Bind(addr) => socket.bind(&address(&addr)),
             Call::Listen(backlog) => socket.listen(backlog),
-            Call::SetOption(option) => set_option(socket, *family, option),
-        })
+            Call::SetOption(option) => set_option(socket, family, option),
+        }
     }
 
-    pub(super) fn connect(&mut self, id: SocketId, addr: SockAddr, who: Who) -> Outcome {
+    pub(super) fn connect(&mut self, id: SocketId, addr: SockAddr, who: Who) -> Result<(), Errno> {
         self.become_(who);
         self.connected = true;
-        match self.get(id) {
-            Some(socket) => outcome(socket.connect(&address(&addr))),
-            None => Outcome::Errno(Errno::EBADF),
-        }
+        let (_, socket) = self.get(id).ok_or(Errno::EBADF)?;
+        socket.connect(&address(&addr))
     }
 
-    pub(super) fn accept(&mut self, listener: SocketId, child: SocketId, who: Who) -> Outcome {
+    /// `EAGAIN` if there is no connection within `limit`.
+    pub(super) fn accept(
+        &mut self,
+        listener: SocketId,
+        child: SocketId,
+        limit: Duration,
+        who: Who,
+    ) -> Result<(), Errno> {
         self.become_(who);
-        let Some((_, family, socket)) = self.sockets.iter().find(|s| s.0 == listener) else {
-            return Outcome::Errno(Errno::EBADF);
-        };
-        let family = *family;
-        match socket.accept_within(LIMIT) {
-            Ok((accepted, _)) => {
-                self.sockets.push((child, family, accepted));
-                Outcome::Ok
-            }
-            Err(errno) => failed(errno),
-        }
+        let (family, socket) = self.get(listener).ok_or(Errno::EBADF)?;
+        let (accepted, _) = socket.accept_within(limit)?;
+        self.sockets.push((child, family, accepted));
+        Ok(())
     }
 
     /// Closes a socket. If it is `connected` to another that is still open, it may stay in
@@ -127,7 +119,7 @@ impl Live {
 
     /// The local name of a socket.
     pub(super) fn local(&self, id: SocketId) -> Option<SocketAddr> {
-        self.get(id)?.local_address().ok()?.to_socket_addr()
+        self.get(id)?.1.local_address().ok()?.to_socket_addr()
     }
 
     /// Closes everything and leaves nothing behind.
@@ -174,16 +166,22 @@ impl Live {
         Ok(())
     }
 
-    fn get(&self, id: SocketId) -> Option<&Socket> {
-        self.sockets.iter().find(|s| s.0 == id).map(|(_, _, socket)| socket)
+    /// A socket, with the family it was made for.
+    pub(super) fn get(&self, id: SocketId) -> Option<(Family, &Socket)> {
+        self.sockets.iter().find(|s| s.0 == id).map(|(_, family, socket)| (*family, socket))
+    }
+
+    /// The capabilities that this thread can make effective.
+    pub(super) fn permitted(&self) -> CapSet {
+        CapSet(self.permitted)
     }
 
     /// Changes the effective user and capabilities of this thread.
-    fn become_(&mut self, who: Who) {
+    pub(super) fn become_(&mut self, who: Who) {
         if who == self.current {
             return;
         }
-        let failed = |errno: portwise_sys::Errno| panic!("this thread cannot be {who:?}: {errno}");
+        let failed = |errno: Errno| panic!("this thread cannot be {who:?}: {errno}");
         let moves = who.uid != self.current.uid;
         // Only the real user may become another one, and only with its capabilities.
         if moves && self.current.uid != self.home.uid {
@@ -202,7 +200,7 @@ impl Live {
         self.current = who;
     }
 
-    fn set_effective(&self, effective: u64) -> Result<(), portwise_sys::Errno> {
+    fn set_effective(&self, effective: u64) -> Result<(), Errno> {
         caps::set(&Sets { effective, permitted: self.permitted, inheritable: 0 })
     }
 }
@@ -213,11 +211,7 @@ fn names(socket: &Socket) -> Option<(SocketAddr, SocketAddr)> {
     Some((local, socket.peer_address().ok()?.to_socket_addr()?))
 }
 
-fn set_option(
-    socket: &Socket,
-    family: Family,
-    option: SockOption,
-) -> Result<(), portwise_sys::Errno> {
+fn set_option(socket: &Socket, family: Family, option: SockOption) -> Result<(), Errno> {
     let by_family = |v4, v6| if family == Family::Inet { v4 } else { v6 };
     match option {
         SockOption::ReuseAddr(on) => socket.set(SocketOption::SO_REUSEADDR, on.into()),
@@ -241,9 +235,7 @@ fn set_option(
             socket.set(SocketOption::SO_BINDTOIFINDEX, index as i32)
         }
         SockOption::BindToDevice(None) => socket.bind_to_device(b"gone0"),
-        SockOption::ShareUid(_) | SockOption::PortRangeLow(_) => {
-            Err(portwise_sys::Errno::ENOPROTOOPT)
-        }
+        SockOption::ShareUid(_) | SockOption::PortRangeLow(_) => Err(Errno::ENOPROTOOPT),
     }
 }
 
@@ -259,14 +251,10 @@ fn address(addr: &SockAddr) -> Address {
     whole.with_length(addr.len as usize)
 }
 
-fn outcome(result: Result<(), portwise_sys::Errno>) -> Outcome {
-    match result {
-        Ok(()) => Outcome::Ok,
-        Err(errno) => failed(errno),
+/// What the kernel answered, in the words of the model; `None` if it has none for this errno.
+pub(super) fn outcome(answer: Result<(), Errno>) -> Option<Outcome> {
+    match answer {
+        Ok(()) => Some(Outcome::Ok),
+        Err(errno) => errno.name().and_then(Outcome::from_name),
     }
-}
-
-fn failed(errno: portwise_sys::Errno) -> Outcome {
-    let known = errno.name().and_then(Errno::from_name);
-    Outcome::Errno(known.unwrap_or_else(|| panic!("the model does not know {errno}")))
 }

@@ -1,12 +1,16 @@
-//! The laboratory: random scenarios on the model and on the running kernel, side by side.
+//! The laboratory: random scenarios on the model and on the running kernel, side by side, and
+//! recorded ones on the kernel.
 //!
 //! Each worker thread has a network namespace of its own, made as [`world`] says; scenario n of a
 //! seed is the same on every machine and with every number of workers.
 
 mod generate;
+mod kernel;
 mod live;
 mod namespace;
 mod play;
+mod recorded;
+mod room;
 mod script;
 mod shrink;
 mod world;
@@ -28,6 +32,7 @@ use portwise_model::{
 use generate::{Cast, Generator};
 use live::Live;
 use play::{Played, play};
+pub use recorded::{Replayed, replay};
 
 /// What to run.
 #[derive(Clone, Debug)]
@@ -100,7 +105,7 @@ pub fn random(
     progress: &(dyn Fn(u64) + Sync),
 ) -> Result<Summary, Trouble> {
     let started = Instant::now();
-    let home = namespace::enter()?;
+    let home = namespace::enter(None)?;
     let shared = Shared {
         plan,
         kernel,

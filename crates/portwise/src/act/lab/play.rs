@@ -5,7 +5,15 @@ use portwise_model::{
     scenario::{Backend, Modelled, Unsupported, World},
 };
 
-use super::{live::Live, script::Op};
+use std::time::Duration;
+
+use super::{
+    live::{self, Live},
+    script::Op,
+};
+
+/// How long a connection that was made may take to be there for accept(2).
+const LIMIT: Duration = Duration::from_millis(1500);
 
 /// A call that the kernel answered otherwise than the model allows.
 #[derive(Clone, Debug, PartialEq)]
@@ -71,14 +79,14 @@ fn step(
     match op {
         Op::Socket { id, family, protocol, who } => {
             let allowed = model.socket(id, family, protocol, who).ok()?;
-            Some((allowed, live.socket(id, family, protocol, who)))
+            Some((allowed, outcome(live.socket(id, family, protocol, who))))
         }
         Op::Call { id, call, who } => {
             if !exists(model, id) {
                 return None;
             }
             let allowed = model.call(id, call, who).ok()?;
-            let observed = live.call(id, call, who);
+            let observed = outcome(live.call(id, call, who));
             let chosen = chooses_port(model, id, call) && observed == Outcome::Ok;
             let port = if chosen { live.local(id).map(|name| name.port()) } else { None };
             ports.extend(port.map(|port| (id, port)));
@@ -90,7 +98,7 @@ fn step(
                 return None;
             }
             let allowed = model.connect(id, addr, who).ok()?;
-            Some((allowed, live.connect(id, addr, who)))
+            Some((allowed, outcome(live.connect(id, addr, who))))
         }
         Op::Accept { listener, child, who } => {
             if !exists(model, listener) {
@@ -98,7 +106,7 @@ fn step(
             }
             let allowed: Result<_, Unsupported> = model.accept(listener, child, who);
             let allowed = allowed.ok().filter(|a| a.as_slice() == [Outcome::Ok])?;
-            Some((allowed, live.accept(listener, child, who)))
+            Some((allowed, outcome(live.accept(listener, child, LIMIT, who))))
         }
         Op::Close { id } => {
             if !exists(model, id) {
@@ -109,6 +117,11 @@ fn step(
             Some((vec![Outcome::Ok], Outcome::Ok))
         }
     }
+}
+
+/// The scenarios are made so that the kernel has no other errors to give.
+fn outcome(answer: Result<(), portwise_sys::Errno>) -> Outcome {
+    live::outcome(answer).unwrap_or_else(|| panic!("the model does not know {answer:?}"))
 }
 
 /// Returns whether a call makes the kernel choose a port.

@@ -30,3 +30,124 @@ pub(super) fn setup() -> Setup {
     }
     Setup { devs: LINKED.iter().map(|d| d.to_string()).collect(), cmds, ..Setup::default() }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{env, process::Command, thread};
+
+    use portwise_model::{FactKey, Host, IfAddr, Interface, LocalRoute, scenario::host_of};
+
+    use super::*;
+    use crate::{
+        act::lab::{namespace, room::Room},
+        observe::live,
+    };
+
+    /// What rules look at: interfaces in the order of their indices, and routes in any order.
+    #[derive(Debug, PartialEq)]
+    struct Seen {
+        interfaces: Vec<Interface>,
+        routes: Vec<LocalRoute>,
+        exists: bool,
+    }
+
+    fn seen(host: &Host) -> Seen {
+        let mut interfaces = host.interfaces.value().expect("interfaces").list.clone();
+        interfaces.sort_by_key(|i| i.index);
+        for interface in &mut interfaces {
+            interface.addresses.sort_by_key(|a| a.ip);
+        }
+        let routes = host.local_routes.value().expect("routes");
+        let mut list = routes.list.clone();
+        list.sort_by_key(|r| (r.dst, r.prefix, r.device));
+        Seen { interfaces, routes: list, exists: routes.exists }
+    }
+
+    /// What the observers of `why` see in this thread's namespace.
+    fn observed() -> Host {
+        let mut setting = live::setting().expect("credentials and a version");
+        for key in [FactKey::Interfaces, FactKey::LocalRoutes] {
+            setting.observe(&key).unwrap_or_else(|missing| panic!("{missing:?}"));
+        }
+        setting.host
+    }
+
+    /// Leaves out the link-local addresses that the kernel gives to a device which goes up.
+    fn without_own(mut observed: Seen, modelled: &Seen) -> Seen {
+        let made =
+            |a: &IfAddr| matches!(a.ip, std::net::IpAddr::V6(ip) if ip.is_unicast_link_local());
+        for (there, asked) in observed.interfaces.iter_mut().zip(&modelled.interfaces) {
+            there.addresses.retain(|a| !made(a) || asked.addresses.iter().any(|b| b.ip == a.ip));
+        }
+        observed
+    }
+
+    fn assert_as_modelled(setup: &Setup) {
+        let there = observed();
+        let (host, _) = host_of(there.kernel.clone(), setup).expect("a setup that is modelled");
+        let modelled = seen(&host);
+        assert_eq!(without_own(seen(&there), &modelled), modelled, "{setup:?}");
+    }
+
+    /// Runs the test of this name as somebody who may make network namespaces; a plain user becomes root of a
+    /// user namespace for it, in a process of its own.
+    fn with_namespaces(name: &str, test: impl FnOnce() + Send) {
+        const AGAIN: &str = "PORTWISE_TEST_IN_USER_NAMESPACE";
+        let allowed = thread::scope(|scope| scope.spawn(namespace::fresh).join());
+        match allowed.expect("it does not panic") {
+            Ok(()) => thread::scope(|scope| {
+                scope.spawn(test);
+            }),
+            Err(why) if env::var_os(AGAIN).is_some() => println!("not run: {}", why.0),
+            Err(_) => {
+                let again = Command::new("unshare")
+                    .args(["--user", "--map-root-user"])
+                    .arg(env::current_exe().expect("its own path"))
+                    .args(["--exact", &format!("act::lab::world::tests::{name}"), "--nocapture"])
+                    .env(AGAIN, "1")
+                    .output();
+                let output = match again {
+                    Ok(output) => output,
+                    Err(error) => return println!("not run: no unshare: {error}"),
+                };
+                let said = String::from_utf8_lossy(&output.stdout);
+                let complaint = String::from_utf8_lossy(&output.stderr);
+                if said.contains("1 passed") {
+                    print!("{said}");
+                } else if said.is_empty() {
+                    println!("not run: {}", complaint.trim());
+                } else {
+                    panic!("{said}{complaint}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn the_kernel_makes_the_world_that_the_model_has() {
+        with_namespaces("the_kernel_makes_the_world_that_the_model_has", || {
+            namespace::build().unwrap_or_else(|why| panic!("{}", why.0));
+            assert_as_modelled(&setup());
+        });
+    }
+
+    #[test]
+    fn setups_of_scenario_files_are_made_as_the_model_has_them() {
+        with_namespaces("setups_of_scenario_files_are_made_as_the_model_has_them", || {
+            let setups = [
+                setup(),
+                Setup::default(),
+                Setup { lo_down: true, ..Setup::default() },
+                Setup { veth: true, ..Setup::default() },
+                Setup { veth: true, devs: vec!["a".into(), "b".into()], ..Setup::default() },
+            ];
+            for setup in setups {
+                let mut room = Room::new(&setup).unwrap_or_else(|why| panic!("{}", why.0));
+                match room.furnish(&setup) {
+                    Ok(()) => assert_as_modelled(&setup),
+                    Err(why) => println!("not run: {}", why.0),
+                }
+            }
+        });
+    }
+}
