@@ -91,6 +91,7 @@ The last two lines count: `steps: N checked, A agree, D disagree` and
 
 Examples:
   portwise conform tests/data/linux-own.jsonl
+  sudo portwise conform tests/data/linux-own.jsonl --live
   portwise conform recorded.jsonl.gz --on xnu-4903.231.4
   sudo portwise conform --random 200000 --seed 7   with calls by several users
   portwise conform --random 20000                  the same with one, in a user namespace";
@@ -109,7 +110,7 @@ enum Verb {
     /// What is known about this machine, where it was read, and what could not be
     #[command(after_help = FACTS_EXAMPLES)]
     Facts(verb::facts::Args),
-    /// Recorded scenarios replayed on the model, or random ones on model and kernel
+    /// Recorded scenarios replayed on the model or the running kernel, or random ones on both
     #[command(after_help = CONFORM_EXAMPLES)]
     Conform(verb::conform::Args),
 }

@@ -1,4 +1,5 @@
-//! `conform`: recorded scenarios replayed, or random ones on model and kernel side by side.
+//! `conform`: recorded scenarios replayed on the model or on the running kernel, or random ones on
+//! both side by side.
 
 use std::{
     collections::BTreeMap,
@@ -9,7 +10,7 @@ use std::{
 };
 
 use flate2::read::MultiGzDecoder;
-use portwise_model::scenario::{Modelled, Replay, Scenario, StepResult, host_of};
+use portwise_model::scenario::{Modelled, Replay, Scenario, StepResult, Tally, host_of};
 use serde::Serialize;
 
 use crate::{
@@ -19,6 +20,8 @@ use crate::{
     render::{clean, json},
 };
 
+#[cfg(target_os = "linux")]
+mod live;
 #[cfg(target_os = "linux")]
 mod random;
 
@@ -38,7 +41,7 @@ pub struct Args {
     /// With --random: leave out the first N of them
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub skip: u64,
-    /// With --random: how many threads; one for each processor by default
+    /// With --random or --live: how many threads; one for each processor by default
     #[arg(long, value_name = "N")]
     pub jobs: Option<usize>,
     /// With --random: write every scenario, with what the kernel answered, into a file
@@ -48,9 +51,18 @@ pub struct Args {
     /// temporary files
     #[arg(long, value_name = "FILE", requires = "random")]
     pub out: Option<PathBuf>,
-    /// Replay the files on the running kernel instead of the model
+    /// Replay the files on the running kernel instead of the model, each scenario in a fresh
+    /// network namespace; the shell commands in the files are run
     #[arg(long, requires = "files")]
     pub live: bool,
+}
+
+impl Args {
+    #[cfg(target_os = "linux")]
+    fn jobs(&self) -> usize {
+        let processors = || std::thread::available_parallelism().map_or(1, usize::from);
+        self.jobs.unwrap_or_else(processors)
+    }
 }
 
 /// The counts of a replay: `conform --json` writes them, the last two lines say them.
@@ -71,9 +83,9 @@ pub struct Counts {
 pub struct Outcomes {
     /// All.
     pub all: u64,
-    /// Those where model and record agree.
+    /// Those where the model, or the running kernel, agrees with the record.
     pub agree: u64,
-    /// Those where they do not.
+    /// Those where it does not.
     pub disagree: u64,
     /// Those that could not be compared.
     pub unsupported: u64,
@@ -83,6 +95,9 @@ pub struct Outcomes {
 struct Document<'a> {
     schema: &'static str,
     files: Vec<String>,
+    /// The running kernel, if the files were replayed on it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    kernel: Option<String>,
     #[serde(flatten)]
     counts: &'a Counts,
 }
@@ -93,16 +108,20 @@ pub fn run(args: &Args, global: &Global, output: &mut Output<'_>) -> Result<u8, 
     if let Some(count) = args.random {
         return random(args, count, global, output);
     }
-    if args.live {
-        return Err(Trouble::new("--live: replaying files on the running kernel is not there yet"));
-    }
     let mut counts = Counts::default();
-    for file in &args.files {
-        replay_file(file, global.on.as_deref(), &mut counts)?;
-    }
+    let kernel = if args.live {
+        Some(live(args, global, &mut counts)?)
+    } else {
+        for file in &args.files {
+            each_scenario(file, global.on.as_deref(), &mut counts, |counts, scenario, kernels| {
+                counts.add(&scenario, &kernels);
+            })?;
+        }
+        None
+    };
     if global.json {
         let files = args.files.iter().map(|f| f.display().to_string()).collect();
-        let document = Document { schema: "portwise.conform/1", files, counts: &counts };
+        let document = Document { schema: "portwise.conform/1", files, kernel, counts: &counts };
         output.data(&json::write(&document));
     } else {
         output.data(&text(&counts));
@@ -111,7 +130,14 @@ pub fn run(args: &Args, global: &Global, output: &mut Output<'_>) -> Result<u8, 
 }
 
 #[cfg(target_os = "linux")]
+use live::run as live;
+#[cfg(target_os = "linux")]
 use random::run as random;
+
+#[cfg(not(target_os = "linux"))]
+fn live(_: &Args, _: &Global, _: &mut Counts) -> Result<String, Trouble> {
+    Err(Trouble::new("--live: the running kernel is asked on Linux only"))
+}
 
 #[cfg(not(target_os = "linux"))]
 fn random(_: &Args, _: u64, _: &Global, _: &mut Output<'_>) -> Result<u8, Trouble> {
@@ -126,8 +152,14 @@ fn status(counts: &Counts) -> u8 {
     }
 }
 
-/// Replays every scenario of a file on the model.
-fn replay_file(file: &Path, on: Option<&str>, counts: &mut Counts) -> Result<(), Trouble> {
+/// Gives `play` every scenario of a file with the kernels it names, or of these the one that `on`
+/// says; scenarios that cannot be read whole are counted as unsupported.
+fn each_scenario(
+    file: &Path,
+    on: Option<&str>,
+    counts: &mut Counts,
+    mut play: impl FnMut(&mut Counts, Scenario, Vec<String>),
+) -> Result<(), Trouble> {
     let trouble = |what: String| Trouble::new(format!("{}: {what}", file.display()));
     for (number, line) in lines(file)?.enumerate() {
         let line = line.map_err(|e| trouble(format!("cannot be read: {e}")))?;
@@ -144,14 +176,14 @@ fn replay_file(file: &Path, on: Option<&str>, counts: &mut Counts) -> Result<(),
             }
             Err(e) => return Err(trouble(format!("line {} is no scenario: {e}", number + 1))),
         };
-        let mut kernels: Vec<&str> = scenario.all_kernels().collect();
+        let mut kernels: Vec<String> = scenario.all_kernels().map(str::to_string).collect();
         if let Some(on) = on {
-            kernels.retain(|kernel| *kernel == on);
+            kernels.retain(|kernel| kernel == on);
             if kernels.is_empty() {
                 continue;
             }
         }
-        counts.add(&scenario, &kernels);
+        play(counts, scenario, kernels);
     }
     Ok(())
 }
@@ -175,15 +207,27 @@ fn lines(file: &Path) -> Result<Lines, Trouble> {
 }
 
 impl Counts {
-    /// Replays a scenario on each of `kernels`.
-    fn add(&mut self, scenario: &Scenario, kernels: &[&str]) {
+    /// Replays a scenario on the model of each of `kernels`.
+    fn add(&mut self, scenario: &Scenario, kernels: &[String]) {
+        let mut results = Vec::new();
+        for name in kernels {
+            results.push(on_model(scenario, name).and_then(|tally| {
+                self.tally(&tally, &format!("{} on {name}", scenario.id), "the model")
+            }));
+        }
+        self.scenario(results);
+    }
+
+    /// Counts a scenario by how it went on each kernel: whether every step agreed, or why that is
+    /// not known.
+    fn scenario(&mut self, results: Vec<Result<bool, String>>) {
         self.scenarios.all += 1;
         let (mut disagrees, mut unsupported) = (false, None);
-        if kernels.is_empty() {
+        if results.is_empty() {
             unsupported = Some("it names no kernel".to_string());
         }
-        for name in kernels {
-            match self.on_kernel(scenario, name) {
+        for result in results {
+            match result {
                 Ok(agrees) => disagrees |= !agrees,
                 Err(why) => unsupported = unsupported.or(Some(why)),
             }
@@ -200,35 +244,38 @@ impl Counts {
         *self.unsupported.entry(why.to_string()).or_default() += 1;
     }
 
-    /// Replays a scenario on one kernel; says whether every step agrees, or why that is not known.
-    fn on_kernel(&mut self, scenario: &Scenario, name: &str) -> Result<bool, String> {
-        let kernel = assumed::kernel(name).map_err(|_| format!("kernel {name}"))?;
-        let (host, world) = host_of(kernel, &scenario.setup).map_err(|why| why.0)?;
-        let tally = Replay::new(&mut Modelled::new(host, world)).run(scenario);
+    /// Counts the steps of a scenario; says whether every step agrees, or why that is not known.
+    fn tally(&mut self, tally: &Tally, title: &str, answerer: &str) -> Result<bool, String> {
         let (mut agrees, mut unsupported) = (true, None);
-        for (at, result) in tally.steps {
+        for (at, result) in &tally.steps {
             match result {
                 StepResult::Agree => self.steps.agree += 1,
                 StepResult::Disagree { op, expected, answered } => {
                     self.steps.disagree += 1;
                     agrees = false;
                     self.disagreements.push(format!(
-                        "{} on {name}, step {at} ({op}): recorded {expected}, the model says \
-                         {answered}",
-                        scenario.id
+                        "{title}, step {at} ({op}): recorded {expected}, {answerer} says \
+                         {answered}"
                     ));
                 }
                 StepResult::Undetermined(which) => {
                     unsupported.get_or_insert(format!("undetermined: {which}"));
                 }
                 StepResult::Unsupported(why) => {
-                    unsupported.get_or_insert(why);
+                    unsupported.get_or_insert(why.clone());
                 }
             }
         }
         self.steps.all = self.steps.agree + self.steps.disagree;
         unsupported.filter(|_| agrees).map_or(Ok(agrees), Err)
     }
+}
+
+/// Replays a scenario on the model of one kernel.
+fn on_model(scenario: &Scenario, name: &str) -> Result<Tally, String> {
+    let kernel = assumed::kernel(name).map_err(|_| format!("kernel {name}"))?;
+    let (host, world) = host_of(kernel, &scenario.setup).map_err(|why| why.0)?;
+    Ok(Replay::new(&mut Modelled::new(host, world)).run(scenario))
 }
 
 /// What stands before the two closing lines, and those.

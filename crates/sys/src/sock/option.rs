@@ -1,6 +1,6 @@
 //! Socket options with a number as value.
 
-/// An option with a number as value; see [`Socket::set`] and [`Socket::get`].
+/// An option with a number as value; see [`super::Socket::set`] and [`super::Socket::get`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SocketOption {
     /// `SOL_SOCKET`, `IPPROTO_IP` and so on.

@@ -57,12 +57,11 @@ pub(super) fn run(
         return Err(Trouble::new("--random asks the running kernel; leave out --on and --facts"));
     }
     let kernel = live::setting()?.host.kernel;
-    let processors = std::thread::available_parallelism().map_or(1, usize::from);
     let plan = Plan {
         count,
         seed: args.seed,
         skip: args.skip,
-        jobs: args.jobs.unwrap_or(processors),
+        jobs: args.jobs(),
         record: args.record.is_some(),
     };
     let bar = progress(count);
@@ -108,7 +107,7 @@ pub(super) fn run(
 
 /// Shown on a terminal only, and drawn by this thread: a namespace for one user can be made only
 /// while there is no other.
-fn progress(count: u64) -> ProgressBar {
+pub(super) fn progress(count: u64) -> ProgressBar {
     let target = ProgressDrawTarget::stderr_with_hz(8);
     let bar = ProgressBar::with_draw_target(Some(count), target);
     let style = ProgressStyle::with_template("{wide_bar} {human_pos}/{human_len}  {eta}");
