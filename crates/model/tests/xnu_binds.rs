@@ -1,14 +1,12 @@
 //! The binds of the question that started it all, and what differs between versions of macOS.
 
-mod xnu;
-
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use crate::xnu::{LAN, answer, case, known_lan, unknown_lan};
 use portwise_model::{
     AddrState, Call, Errno, Fact, Family, Host, Machine, Outcome, Protocol, SockAddr, Socket,
     SocketId, State, xnu as kernel,
 };
-use xnu::{LAN, answer, case, known_lan, unknown_lan};
 
 /// What the four specific addresses and the two unspecified ones of the question answer.
 struct Question {

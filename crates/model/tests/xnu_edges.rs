@@ -1,15 +1,13 @@
 //! What the recordings of macOS do not reach: malformed addresses, zones, gates, facts that are
 //! missing, fixes.
 
-mod xnu;
-
 use std::net::IpAddr;
 
+use crate::xnu::{LAN, answer, case, known_lan, unknown_lan};
 use portwise_model::{
     AF_INET, AF_INET6, Call, Case, Fact, FactKey, Family, Host, IfAddr, Missing, Protocol,
     SockAddr, Socket, SocketId, State, decide, fix, xnu as kernel,
 };
-use xnu::{LAN, answer, case, known_lan, unknown_lan};
 
 #[test]
 fn gates_leave_the_answer_open_only_where_they_are() {

@@ -2,8 +2,8 @@
 
 use super::{BUCKET_FORGETS_ON_CLOSE, bind6::zoned_device};
 use crate::{
-    Call, Errno, Fact, Family, Host, Outcome, Protocol, SockAddr, Socket, State, is_unspecified,
-    needs_zone, v4_mapped,
+    Call, Errno, Fact, FactKey, Family, Host, Missing, Outcome, Protocol, SockAddr, Socket, State,
+    is_unspecified, needs_zone, v4_mapped,
 };
 use core::net::IpAddr;
 
@@ -112,19 +112,27 @@ fn replace(host: &mut Host, socket: &Socket) {
 /// Takes a socket off its port.
 pub fn close(host: &mut Host, socket: &Socket) {
     host.sockets.remove(socket.port, socket.id);
-    if socket.protocol == Protocol::Tcp {
-        let forgets = BUCKET_FORGETS_ON_CLOSE.in_version(host.kernel.version) == Some(true);
-        let left = host.sockets.on(socket.port).unwrap_or(&[]);
-        let mut left = left.iter().filter(|s| s.protocol == Protocol::Tcp).peekable();
-        let none = left.peek().is_none();
-        let only_connects = left.all(|s| s.port_by_connect == Some(true));
-        if let Fact::Known { value, .. } = &mut host.buckets {
-            match () {
-                () if none => value.remove(socket.port),
-                () if only_connects && forgets => value.forget(socket.port),
-                () => {}
-            }
+    if socket.protocol != Protocol::Tcp {
+        return;
+    }
+    let left = host.sockets.on(socket.port).unwrap_or(&[]);
+    let mut left = left.iter().filter(|s| s.protocol == Protocol::Tcp).peekable();
+    let none = left.peek().is_none();
+    let only_connects = left.all(|s| s.port_by_connect == Some(true));
+    let forgets = host.has(&BUCKET_FORGETS_ON_CLOSE);
+    let Fact::Known { value, .. } = &mut host.buckets else { return };
+    match forgets {
+        _ if none => value.remove(socket.port),
+        Some(true) if only_connects => value.forget(socket.port),
+        None if only_connects => {
+            let feature = FactKey::Feature(BUCKET_FORGETS_ON_CLOSE.id.into());
+            host.buckets = Fact::Missing(Missing::new(
+                feature,
+                "whether this version forgets that a port was shared is not known",
+                "",
+            ));
         }
+        _ => {}
     }
 }
 

@@ -38,7 +38,7 @@ pub static BUCKET_FORGETS_ON_CLOSE: Feature = Feature {
     first_with: Version::new(6, 18, 0),
     cites: &[Cite {
         repo: "gregkh/linux",
-        rev: "v6.18",
+        rev: "v7.2.12",
         path: "net/ipv4/inet_hashtables.c",
         function: "inet_bind_bucket_destroy",
         needle: "fastreuseport",

@@ -1,0 +1,12 @@
+//! The tests of the model, in one program: `cargo mutants` links and runs it for every change.
+//!
+//! `cargo test -p portwise-model FILE::` runs the tests of one file.
+
+mod linux;
+mod linux_own;
+mod linux_random;
+mod tidy;
+mod xnu;
+mod xnu_binds;
+mod xnu_edges;
+mod xnu_recorded;
