@@ -5,6 +5,7 @@
 mod linux;
 mod linux_own;
 mod linux_random;
+mod small_world;
 mod tidy;
 mod xnu;
 mod xnu_binds;

@@ -1,11 +1,11 @@
 //! Who is in the way: the test between users, then the plain one. Each asks one socket, the best
 //! fit, and only that one.
 
-use core::net::Ipv4Addr;
+use core::net::{IpAddr, Ipv4Addr};
 
 use super::{
     IN_PCB, IN6_PCB, MEASURED, cite, fixes,
-    pcb::{ANY6, Match, asked4, asked6, known, laddr4, laddr6, lookup4, lookup6, pcbs_on},
+    pcb::{ANY6, Match, asked, asked4, asked6, known, laddr4, laddr6, lookup4, lookup6, pcbs_on},
 };
 use crate::{Errno, Evidence, Family, Missing, Outcome, Rule, Socket, View};
 
@@ -210,11 +210,23 @@ fn visible(v: &View<'_>) -> Result<bool, Missing> {
 }
 
 /// The answer about `t`, which the kernel would ask. A hidden socket might fit better; it changes
-/// nothing for one that shares with nobody.
+/// nothing for one that shares with nobody, unless it is one that is let be on a wildcard.
 fn in_the_way(v: &View<'_>, t: &Socket, stops: bool) -> Result<bool, Missing> {
     v.note(|| if stops { Evidence::InTheWay(*t) } else { Evidence::Beside(*t) });
     match &v.host().sockets.hidden {
-        Some(missing) if !stops || reuses(v.socket())? => Err(missing.clone()),
+        Some(missing) if !stops || reuses(v.socket())? || lets_wildcards_be(v) => {
+            Err(missing.clone())
+        }
         _ => Ok(stops),
     }
+}
+
+/// Whether some socket on a wildcard is overlooked, and hides those behind it: an IPv6 socket that
+/// asks for `0.0.0.0` as well passes others that hold it.
+fn lets_wildcards_be(v: &View<'_>) -> bool {
+    let wildcard = match asked(v) {
+        IpAddr::V4(ip) => ip.is_unspecified(),
+        IpAddr::V6(ip) => ip.is_unspecified() && !v.socket().v6only,
+    };
+    wildcard && v.socket().family == Family::Inet6
 }

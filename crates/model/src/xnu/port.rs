@@ -88,9 +88,10 @@ pub static UDP_PORTS_LEFT: Rule = Rule {
     basis: Basis::Source,
     page: include_str!("../../pages/xnu.bind.udp-ports-left.md"),
     stops: |v| {
+        let ip = asked(v);
         let in_use = |t: &Socket| {
             t.protocol == Protocol::Udp
-                && match asked(v) {
+                && match ip {
                     IpAddr::V4(_) => laddr4(t).is_some_and(|ip| ip.is_unspecified()),
                     IpAddr::V6(_) => laddr6(t).is_some_and(|(ip, _)| ip.is_unspecified()),
                 }
