@@ -1,7 +1,7 @@
 //! The laboratory: random scenarios on the model and on the running kernel, side by side, and
 //! recorded ones on the kernel.
 //!
-//! Each worker thread has a network namespace of its own, made as [`world`] says; scenario n of a
+//! Each worker thread has a network namespace of its own, made as `world` says; scenario n of a
 //! seed is the same on every machine and with every number of workers.
 
 mod generate;
