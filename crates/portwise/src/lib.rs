@@ -23,6 +23,7 @@ pub mod cli;
 pub mod endpoint;
 pub mod explain;
 pub mod observe;
+pub mod pasted;
 pub mod render;
 pub mod resolve;
 pub mod special;
