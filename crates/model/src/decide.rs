@@ -118,13 +118,44 @@ pub fn outcomes(
     possible
 }
 
+/// Asks every rule of the call by itself, as if those before it had let the call pass: what else
+/// is in the way, and what never was.
+///
+/// ```
+/// use portwise_model::*;
+/// use core::net::{IpAddr, Ipv6Addr};
+///
+/// // Some rules need no fact about the host, others do.
+/// let version = Version::new(6, 12, 0);
+/// let kernel = Kernel { family: KernelFamily::Linux, version, release: "linux-6.12".into() };
+/// let addr = SockAddr::new(IpAddr::V6(Ipv6Addr::LOCALHOST), 80, 0);
+/// let socket = Socket::new(SocketId::ASKING, Family::Inet6, Protocol::Tcp, 1000);
+/// let request = Request { call: Call::Bind(addr), socket };
+/// let steps = asked_alone(&Host::not_asked(kernel), &Subject::plain(1000, "given"), &request);
+/// assert_eq!(steps.len(), linux::BIND6_TCP.len());
+/// let of = |id: &str| &steps.iter().find(|step| step.rule.id == id).unwrap().finding;
+/// assert_eq!(of("linux.bind.zone"), &Finding::Passes);
+/// assert!(matches!(of("linux.bind.port-taken"), Finding::Unknown(_)));
+/// ```
+pub fn asked_alone(host: &Host, subject: &Subject, request: &Request) -> Vec<Step> {
+    let view = View::new(host, subject, request, true);
+    let rules = path(host.kernel.family, request).iter();
+    rules
+        .map(|&rule| Step { rule, finding: tried(rule, &view), evidence: view.take_evidence() })
+        .collect()
+}
+
+fn tried(rule: &Rule, view: &View<'_>) -> Finding {
+    match (rule.stops)(view) {
+        Ok(false) => Finding::Passes,
+        Ok(true) => Finding::Stops,
+        Err(missing) => Finding::Unknown(missing),
+    }
+}
+
 fn walk(view: &View<'_>, rules: &[&'static Rule], mut each: impl FnMut(&'static Rule, Finding)) {
     for &rule in rules {
-        let finding = match (rule.stops)(view) {
-            Ok(false) => Finding::Passes,
-            Ok(true) => Finding::Stops,
-            Err(missing) => Finding::Unknown(missing),
-        };
+        let finding = tried(rule, view);
         let stops = finding == Finding::Stops;
         each(rule, finding);
         if stops {

@@ -30,7 +30,7 @@ mod view;
 pub mod xnu;
 
 pub use addr::*;
-pub use decide::{Case, Finding, Step, Verdict, decide, decide_parts, outcomes, path};
+pub use decide::{Case, Finding, Step, Verdict, asked_alone, decide, decide_parts, outcomes, path};
 pub use errno::{Errno, Outcome};
 pub use fact::{Fact, FactKey, Missing, Text};
 pub use host::{
