@@ -34,9 +34,11 @@ use crate::{
     after_help = EXAMPLES
 )]
 struct Cli {
-    /// Without a verb: the same as `why ENDPOINT…`
+    /// Without a verb: the same as `why ENDPOINT…`; an error message will do too
     #[arg(value_name = "ENDPOINT")]
     endpoints: Vec<String>,
+    #[command(flatten)]
+    got: verb::why::GotArg,
     #[command(subcommand)]
     verb: Option<Verb>,
     #[command(flatten)]
@@ -49,6 +51,7 @@ Examples:
   portwise why 8080                         the same for a port, with all its owners
   portwise check '*:443' [::1]:53/udp       one line each, and an exit status
   portwise check 0.0.0.0:80 --on macos-15   the same question to another kernel
+  portwise 'listen tcp :80: bind: permission denied'
 
 Exit status: 0 yes, 1 no, 2 usage or trouble, 3 cannot be known from here";
 
@@ -61,6 +64,9 @@ Examples:
   portwise why 0.0.0.0:53/udp --reuseport --as alice
   portwise why 127.0.0.1:80 --on macos-10.14.2
   portwise why 192.0.2.10:80 --on linux-5.10 --has 192.0.2.10/24
+  portwise why 8080 --got EACCES            what could have given a program that
+  portwise why 'listen EADDRINUSE: address already in use :::3000'
+  journalctl -u nginx -n 9 | portwise why -
   portwise why 8080 --facts there.json      on the machine where `facts -o` wrote that file";
 
 const CHECK_EXAMPLES: &str = "\
@@ -308,7 +314,10 @@ pub fn run(
     };
     let mut output = Output { out, err, color: cli.global.color, colors };
     let done = match &cli.verb {
-        Some(Verb::Why(args)) => verb::why::run(&args.endpoints, &cli.global, &mut output),
+        Some(_) if cli.got.errno.is_some() => {
+            Err(Trouble::new("--got stands behind `why`, such as portwise why 80 --got EACCES"))
+        }
+        Some(Verb::Why(args)) => verb::why::run(args, &cli.global, &mut output),
         Some(Verb::Check(args)) => verb::check::run(args, &cli.global, &mut output),
         Some(Verb::Explain(args)) => verb::explain::run(args, &cli.global, &mut output),
         Some(Verb::Facts(args)) => verb::facts::run(args, &cli.global, &mut output),
@@ -317,7 +326,10 @@ pub fn run(
             output.data(&Cli::command().render_help().to_string());
             Ok(0)
         }
-        None => verb::why::run(&cli.endpoints, &cli.global, &mut output),
+        None => {
+            let args = verb::why::Args { endpoints: cli.endpoints, got: cli.got };
+            verb::why::run(&args, &cli.global, &mut output)
+        }
     };
     done.unwrap_or_else(|trouble| {
         output.note(&format!("portwise: {trouble}\n"));

@@ -34,4 +34,7 @@ pub use endpoint::Endpoint;
 pub use explain::{Answer, Report};
 pub use observe::{Setting, SocketSettings};
 pub use trouble::Trouble;
-pub use verb::{check::check, why::why};
+pub use verb::{
+    check::check,
+    why::{why, why_heard},
+};

@@ -67,6 +67,8 @@ fn why_with_facts() {
             "why [::]:8080 HOST --v6only",
             "why -q 8080 HOST --v6only",
             "why 192.0.2.10:8081 HOST --dev eth1",
+            "why 127.0.0.1:8080 --got EADDRINUSE HOST",
+            "why 127.0.0.1:8081 --got EACCES HOST --as 1001",
         ]),
     );
 }

@@ -10,7 +10,7 @@ pub(super) fn trace(setting: &mut Setting, verdict: &Verdict) -> Vec<StepReport>
     verdict.trace.iter().map(|taken| step(setting, taken)).collect()
 }
 
-fn step(setting: &mut Setting, step: &Step) -> StepReport {
+pub(super) fn step(setting: &mut Setting, step: &Step) -> StepReport {
     let (finding, missing) = match &step.finding {
         Finding::Passes => (Found::Passes, None),
         Finding::Stops => (Found::Stops, None),

@@ -8,11 +8,14 @@ use crate::{Setting, endpoint::Target};
 mod covers;
 mod evidence;
 mod fixes;
+mod got;
 mod holders;
 mod notes;
 mod report;
 mod trace;
 
+pub(crate) use got::against;
+pub use got::{Could, Gate, Got, Heard, Holds, JudgedHint, Now, UnreadGate};
 pub use report::*;
 pub use trace::*;
 
@@ -56,6 +59,7 @@ pub fn report(
         unseen_processes: held.unseen,
         notes,
         fixes,
+        got: None,
     }
 }
 

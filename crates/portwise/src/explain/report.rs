@@ -5,7 +5,10 @@ use std::net::IpAddr;
 use portwise_model::{Errno, Family, Missing, Outcome, Protocol, Verdict, fix::Breadth};
 use serde::Serialize;
 
-use super::trace::{CiteReport, Found, SocketReport, StepReport};
+use super::{
+    got::Got,
+    trace::{CiteReport, Found, SocketReport, StepReport},
+};
 use crate::observe::Process;
 
 /// The answer in one word.
@@ -67,6 +70,8 @@ pub struct Report {
     pub notes: Vec<Note>,
     /// Changes that would surely allow the call, smallest first.
     pub fixes: Vec<FixReport>,
+    /// What a program got, held against this answer; null if nothing was said of it.
+    pub got: Option<Got>,
 }
 
 impl Report {

@@ -213,6 +213,11 @@ impl Setting {
         }
     }
 
+    /// Observes one fact for a changed case, which keeps it.
+    pub(crate) fn observe_in(&mut self, key: &FactKey, case: &mut Case) -> Result<(), Missing> {
+        self.observer.observe(key, &mut case.host, &mut case.subject)
+    }
+
     /// The changes that make a request surely allowed, smallest first.
     pub fn fixes(&mut self, case: &Case, verdict: &Verdict) -> Vec<Proven> {
         fix::fixes(case, verdict, |case, missing| {

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+mod got;
 pub mod json;
 pub mod page;
 pub mod phrase;

@@ -54,6 +54,9 @@ fn answer(page: &mut Page, report: &Report, detail: Detail) {
         return;
     }
     page.blank();
+    if let Some(got) = &report.got {
+        super::got::got(page, report, got, detail);
+    }
     let all = detail == Detail::Verbose;
     if all {
         trace(page, report);

@@ -10,6 +10,7 @@ use crate::{
     resolve,
 };
 
+mod ask;
 pub mod check;
 pub mod conform;
 pub mod explain;

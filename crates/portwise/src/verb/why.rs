@@ -1,13 +1,18 @@
-//! `why ENDPOINT…`: may it be bound, what stops it, who holds it, what it covers, what helps.
+//! `why ENDPOINT…`: may it be bound, what stops it, who holds it, what it covers, what helps. Given
+//! an errno or a program's error message, also what could have given that.
 
 use portwise_model::Family;
 use serde::Serialize;
 
-use super::{KernelReport, kernel, status, targets};
+use super::{
+    KernelReport,
+    ask::{self, Question},
+    kernel, status, targets,
+};
 use crate::{
     Endpoint, Report, Setting, SocketSettings, Trouble,
     cli::{Global, Output},
-    explain,
+    explain::{self, Heard},
     render::{json, text},
 };
 
@@ -16,11 +21,22 @@ use crate::{
 pub struct Args {
     /// What was typed.
     #[arg(
-        help = "Addresses and ports, such as 127.0.0.1:80 [::1]:443 '*:53/udp' localhost:3000 8080",
+        help = "Addresses and ports, such as 127.0.0.1:80 [::1]:443 '*:53/udp' localhost:3000 \
+                8080; or an error message of a program, or - to read one from standard input",
         required = true,
         value_name = "ENDPOINT"
     )]
     pub endpoints: Vec<String>,
+    #[command(flatten)]
+    pub(crate) got: GotArg,
+}
+
+/// What a program got.
+#[derive(Clone, Debug, Default, clap::Args)]
+pub(crate) struct GotArg {
+    /// A program got this errno, by name or number: which rules could have given it
+    #[arg(long = "got", value_name = "ERRNO", allow_hyphen_values = true)]
+    pub(crate) errno: Option<String>,
 }
 
 /// What `why --json` writes.
@@ -42,23 +58,40 @@ pub fn why(
     only: Option<Family>,
     settings: &SocketSettings,
 ) -> Result<Vec<Report>, Trouble> {
+    why_heard(setting, endpoint, only, settings, &Heard::default())
+}
+
+/// Answers as [`why`] does, and holds what a program got against each answer.
+///
+/// # Errors
+/// As [`why`].
+pub fn why_heard(
+    setting: &mut Setting,
+    endpoint: &Endpoint,
+    only: Option<Family>,
+    settings: &SocketSettings,
+    heard: &Heard,
+) -> Result<Vec<Report>, Trouble> {
     let mut reports = Vec::new();
     for target in targets(setting, endpoint, only, settings)? {
         let request = setting.request(&target, settings)?;
         let verdict = setting.decide(&request);
-        reports.push(explain::report(setting, &endpoint.text, &target, &request, &verdict));
+        let mut report = explain::report(setting, &endpoint.text, &target, &request, &verdict);
+        report.got = explain::against(setting, &request, &verdict, &report.decision, heard);
+        reports.push(report);
     }
     Ok(reports)
 }
 
 /// Runs the verb and returns its exit status.
-pub fn run(endpoints: &[String], global: &Global, output: &mut Output<'_>) -> Result<u8, Trouble> {
-    let endpoints = global.endpoints(endpoints)?;
+pub fn run(args: &Args, global: &Global, output: &mut Output<'_>) -> Result<u8, Trouble> {
+    let mut questions = ask::questions(&args.endpoints, global, output)?;
     let mut setting = global.setting()?;
+    ask::given(&mut questions, args.got.errno.as_deref(), setting.host.kernel.family)?;
     let mut reports = Vec::new();
-    for endpoint in &endpoints {
-        let only = global.family();
-        reports.extend(why(&mut setting, endpoint, only, &global.socket_settings())?);
+    for Question { endpoint, heard } in &questions {
+        let (only, settings) = (global.family(), global.socket_settings());
+        reports.extend(why_heard(&mut setting, endpoint, only, &settings, heard)?);
     }
     if global.json {
         output.data(&json::write(&Document {
