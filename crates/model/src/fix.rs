@@ -1,7 +1,7 @@
 //! Changes that lift a refusal. Each is a command for the reader and the same change made to a
 //! case; it is offered only if deciding the changed case says yes.
 
-use alloc::{string::String, vec::Vec};
+use alloc::vec::Vec;
 use core::fmt;
 
 use crate::{Case, FactKey, Missing, Verdict, decide};
@@ -99,15 +99,6 @@ fn allowed(case: &mut Case, observe: &mut impl FnMut(&mut Case, &Missing) -> boo
         observe(case, &missing);
         asked.push(missing.key);
     }
-}
-
-/// Fills in the blanks of a fix's command.
-pub fn command(fix: &Fix, blanks: &[(&str, &str)]) -> String {
-    let mut text = String::from(fix.command);
-    for (name, value) in blanks {
-        text = text.replace(name, value);
-    }
-    text
 }
 
 /// A port to offer instead of `port`: the one people use when the low one is not to be had, or

@@ -10,6 +10,8 @@ pub struct Rule {
     pub id: &'static str,
     /// The requirement, one line that reads well whether the call passes or stops.
     pub title: &'static str,
+    /// What is so when the rule stops the call, one line for whoever's call it was.
+    pub fault: &'static str,
     /// What the caller sees when this rule stops the call.
     pub outcome: Outcome,
     /// Where it can be read.

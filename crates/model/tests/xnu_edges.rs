@@ -264,9 +264,9 @@ fn fixes_against_a_holder() {
     assert_eq!(ask("::", 502, false, "::1"), format!("{port} {stop}"));
     assert_eq!(
         ask("127.0.0.1", 501, false, "::"),
-        format!("xnu.v6only {addr} {port} {both} {stop}")
+        format!("{addr} {port} xnu.v6only {both} {stop}")
     );
-    assert_eq!(ask("127.0.0.1", 502, false, "::"), format!("xnu.v6only {port} {stop}"));
+    assert_eq!(ask("127.0.0.1", 502, false, "::"), format!("{port} xnu.v6only {stop}"));
 }
 
 #[test]

@@ -12,6 +12,7 @@ use crate::{
 pub static SOCKADDR_TOO_LONG: Rule = Rule {
     id: "linux.bind.sockaddr-too-long",
     title: "the address is at most 128 bytes long",
+    fault: "the address given is longer than 128 bytes",
     outcome: Outcome::Errno(Errno::EINVAL),
     cites: &[cite("net/socket.c", "move_addr_to_kernel", "sockaddr_storage")],
     basis: MEASURED,
@@ -24,6 +25,7 @@ pub static SOCKADDR_TOO_LONG: Rule = Rule {
 pub static SOCKADDR_LENGTH: Rule = Rule {
     id: "linux.bind.sockaddr-in-length",
     title: "an IPv4 socket takes an address of at least 16 bytes",
+    fault: "the address given is shorter than the 16 bytes of an IPv4 address",
     outcome: Outcome::Errno(Errno::EINVAL),
     cites: &[cite("net/ipv4/af_inet.c", "inet_bind_sk", "sockaddr_in")],
     basis: MEASURED,
@@ -36,6 +38,7 @@ pub static SOCKADDR_LENGTH: Rule = Rule {
 pub static ADDRESS_FAMILY: Rule = Rule {
     id: "linux.bind.inet-family",
     title: "an IPv4 socket takes an IPv4 address",
+    fault: "the address given is no IPv4 address, and the socket is an IPv4 one",
     outcome: Outcome::Errno(Errno::EAFNOSUPPORT),
     cites: &[cite("net/ipv4/af_inet.c", "__inet_bind", "AF_UNSPEC")],
     basis: MEASURED,
@@ -51,6 +54,7 @@ pub static ADDRESS_FAMILY: Rule = Rule {
 pub static LOCAL_ADDRESS: Rule = Rule {
     id: "linux.bind.local-address",
     title: "the address is one of the host's",
+    fault: "the address is not one of this host's",
     outcome: Outcome::Errno(Errno::EADDRNOTAVAIL),
     cites: &[
         cite("net/ipv4/af_inet.c", "__inet_bind", "inet_addr_valid_or_nonlocal"),

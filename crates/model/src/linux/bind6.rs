@@ -15,6 +15,7 @@ const SOCKADDR_IN6_WITHOUT_ZONE_LEN: u32 = 24;
 pub static SOCKADDR_LENGTH: Rule = Rule {
     id: "linux.bind.sockaddr-in6-length",
     title: "an IPv6 socket takes an address of at least 24 bytes",
+    fault: "the address given is shorter than the 24 bytes of an IPv6 address",
     outcome: Outcome::Errno(Errno::EINVAL),
     cites: &[cite("net/ipv6/af_inet6.c", "inet6_bind_sk", "SIN6_LEN_RFC2133")],
     basis: MEASURED,
@@ -27,6 +28,7 @@ pub static SOCKADDR_LENGTH: Rule = Rule {
 pub static ADDRESS_FAMILY: Rule = Rule {
     id: "linux.bind.inet6-family",
     title: "an IPv6 socket takes an IPv6 address",
+    fault: "the address given is no IPv6 address, and the socket is an IPv6 one",
     outcome: Outcome::Errno(Errno::EAFNOSUPPORT),
     cites: &[cite("net/ipv6/af_inet6.c", "__inet6_bind", "EAFNOSUPPORT")],
     basis: MEASURED,
@@ -39,6 +41,7 @@ pub static ADDRESS_FAMILY: Rule = Rule {
 pub static STREAM_MULTICAST: Rule = Rule {
     id: "linux.bind.inet6-stream-multicast",
     title: "a TCP socket is not bound to an IPv6 multicast address",
+    fault: "a TCP socket cannot be bound to an IPv6 multicast address",
     outcome: Outcome::Errno(Errno::EINVAL),
     cites: &[cite("net/ipv6/af_inet6.c", "__inet6_bind", "IPV6_ADDR_MULTICAST")],
     basis: MEASURED,
@@ -51,6 +54,7 @@ pub static STREAM_MULTICAST: Rule = Rule {
 pub static MAPPED_V6ONLY: Rule = Rule {
     id: "linux.bind.mapped-v6only",
     title: "an IPv4-mapped address needs a socket without IPV6_V6ONLY",
+    fault: "the socket has IPV6_V6ONLY, and the address is an IPv4 one written as IPv6",
     outcome: Outcome::Errno(Errno::EINVAL),
     cites: &[cite("net/ipv6/af_inet6.c", "__inet6_bind", "ipv6_only_sock")],
     basis: MEASURED,
@@ -63,6 +67,7 @@ pub static MAPPED_V6ONLY: Rule = Rule {
 pub static MAPPED_DEVICE: Rule = Rule {
     id: "linux.bind.mapped-device",
     title: "for an IPv4-mapped address the device the socket is bound to exists",
+    fault: "the device the socket is bound to is gone",
     outcome: Outcome::Errno(Errno::ENODEV),
     cites: &[cite("net/ipv6/af_inet6.c", "__inet6_bind", "dev_get_by_index_rcu")],
     basis: MEASURED,
@@ -78,6 +83,7 @@ pub static MAPPED_DEVICE: Rule = Rule {
 pub static MAPPED_LOCAL_ADDRESS: Rule = Rule {
     id: "linux.bind.mapped-local-address",
     title: "the IPv4 part of an IPv4-mapped address is one of the host's",
+    fault: "the IPv4 part of the address is not one of this host's",
     outcome: Outcome::Errno(Errno::EADDRNOTAVAIL),
     cites: &[cite("net/ipv6/af_inet6.c", "__inet6_bind", "inet_addr_valid_or_nonlocal")],
     basis: MEASURED,
@@ -93,6 +99,7 @@ pub static MAPPED_LOCAL_ADDRESS: Rule = Rule {
 pub static ZONE: Rule = Rule {
     id: "linux.bind.zone",
     title: "a link-local address comes with its interface",
+    fault: "the link-local address comes without its interface",
     outcome: Outcome::Errno(Errno::EINVAL),
     cites: &[cite("net/ipv6/af_inet6.c", "__inet6_bind", "__ipv6_addr_needs_scope_id")],
     basis: MEASURED,
@@ -105,6 +112,7 @@ pub static ZONE: Rule = Rule {
 pub static DEVICE: Rule = Rule {
     id: "linux.bind.device",
     title: "the interface named by the zone or by SO_BINDTODEVICE exists",
+    fault: "the interface named by the zone or by SO_BINDTODEVICE is not there",
     outcome: Outcome::Errno(Errno::ENODEV),
     cites: &[cite("net/ipv6/af_inet6.c", "__inet6_bind", "ENODEV")],
     basis: MEASURED,
@@ -122,6 +130,7 @@ pub static DEVICE: Rule = Rule {
 pub static ASSIGNED_ADDRESS: Rule = Rule {
     id: "linux.bind.assigned-address",
     title: "the IPv6 address is assigned to an interface and ready",
+    fault: "the address is not one of this host's, or it is not ready for use",
     outcome: Outcome::Errno(Errno::EADDRNOTAVAIL),
     cites: &[
         cite("net/ipv6/af_inet6.c", "__inet6_bind", "ipv6_chk_addr"),

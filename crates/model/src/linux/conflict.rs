@@ -12,6 +12,7 @@ use crate::{
 pub static PORT_TAKEN: Rule = Rule {
     id: "linux.bind.port-taken",
     title: "no socket in the way holds the TCP port",
+    fault: "another socket holds the TCP port",
     outcome: Outcome::Errno(Errno::EADDRINUSE),
     cites: &[
         cite("net/ipv4/inet_connection_sock.c", "inet_csk_get_port", "inet_csk_bind_conflict"),
@@ -21,7 +22,7 @@ pub static PORT_TAKEN: Rule = Rule {
     basis: MEASURED,
     page: include_str!("../../pages/linux.bind.port-taken.md"),
     stops: |v| if v.port() == 0 { Ok(false) } else { is_taken(v, &at_conflict(v)) },
-    fixes: &[&fixes::REUSEADDR, &fixes::V6ONLY, &fixes::ANOTHER_PORT, &fixes::STOP_HOLDER],
+    fixes: &[&fixes::REUSEADDR, &fixes::ANOTHER_PORT, &fixes::V6ONLY, &fixes::STOP_HOLDER],
 };
 
 /// Returns whether another TCP socket keeps `asking`, with its address set, from its port.

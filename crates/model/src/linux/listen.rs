@@ -7,6 +7,7 @@ use crate::{Errno, Outcome, Protocol, Rule, State};
 pub static STREAM: Rule = Rule {
     id: "linux.listen.stream",
     title: "the socket is a stream socket",
+    fault: "the socket is no stream socket",
     outcome: Outcome::Errno(Errno::EOPNOTSUPP),
     cites: &[cite("net/core/sock.c", "sock_no_listen", "EOPNOTSUPP")],
     basis: MEASURED,
@@ -19,6 +20,7 @@ pub static STREAM: Rule = Rule {
 pub static LISTENABLE_STATE: Rule = Rule {
     id: "linux.listen.state",
     title: "the socket is not connected",
+    fault: "the socket is connected",
     outcome: Outcome::Errno(Errno::EINVAL),
     cites: &[
         cite("net/ipv4/af_inet.c", "inet_listen", "SS_UNCONNECTED"),
@@ -34,6 +36,7 @@ pub static LISTENABLE_STATE: Rule = Rule {
 pub static PORT_TAKEN: Rule = Rule {
     id: "linux.listen.port-taken",
     title: "no socket in the way of a listener holds the port",
+    fault: "another socket that is in the way of a listener holds the port",
     outcome: Outcome::Errno(Errno::EADDRINUSE),
     cites: &[
         cite("net/ipv4/inet_connection_sock.c", "inet_csk_listen_start", "get_port"),
@@ -56,6 +59,7 @@ pub static PORT_TAKEN: Rule = Rule {
 pub static AUTOMATIC_PORT: Rule = Rule {
     id: "linux.listen.automatic-port",
     title: "for a socket without a port one of the automatic range is free",
+    fault: "the socket has no port, and none of the automatic range is free",
     outcome: Outcome::Errno(Errno::EADDRINUSE),
     cites: &[cite("net/ipv4/inet_connection_sock.c", "inet_csk_get_port", "found_port")],
     basis: MEASURED,

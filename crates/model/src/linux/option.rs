@@ -7,6 +7,7 @@ use crate::{CAP_NET_ADMIN, CAP_NET_RAW, Errno, Family, Outcome, Rule, SockOption
 pub static V6ONLY_FAMILY: Rule = Rule {
     id: "linux.setsockopt.v6only-family",
     title: "IPV6_V6ONLY is set on an IPv6 socket",
+    fault: "IPV6_V6ONLY is for IPv6 sockets, and this is an IPv4 one",
     outcome: Outcome::Errno(Errno::ENOPROTOOPT),
     cites: &[cite("net/ipv4/ip_sockglue.c", "ip_setsockopt", "ENOPROTOOPT")],
     basis: MEASURED,
@@ -19,6 +20,7 @@ pub static V6ONLY_FAMILY: Rule = Rule {
 pub static V6ONLY_UNBOUND: Rule = Rule {
     id: "linux.setsockopt.v6only-unbound",
     title: "IPV6_V6ONLY is set before the socket has a port",
+    fault: "the socket has a port already, which is too late for IPV6_V6ONLY",
     outcome: Outcome::Errno(Errno::EINVAL),
     cites: &[cite("net/ipv6/ipv6_sockglue.c", "do_ipv6_setsockopt", "inet_num")],
     basis: MEASURED,
@@ -31,6 +33,7 @@ pub static V6ONLY_UNBOUND: Rule = Rule {
 pub static TRANSPARENT: Rule = Rule {
     id: "linux.setsockopt.transparent",
     title: "IP_TRANSPARENT needs CAP_NET_RAW or CAP_NET_ADMIN",
+    fault: "IP_TRANSPARENT without CAP_NET_RAW and CAP_NET_ADMIN",
     outcome: Outcome::Errno(Errno::EPERM),
     cites: &[cite("net/ipv4/ip_sockglue.c", "do_ip_setsockopt", "IP_TRANSPARENT")],
     basis: MEASURED,
@@ -46,6 +49,7 @@ pub static TRANSPARENT: Rule = Rule {
 pub static DEVICE_EXISTS: Rule = Rule {
     id: "linux.setsockopt.device-exists",
     title: "SO_BINDTODEVICE names an existing interface",
+    fault: "there is no interface of the name given to SO_BINDTODEVICE",
     outcome: Outcome::Errno(Errno::ENODEV),
     cites: &[cite("net/core/sock.c", "sock_setbindtodevice", "ENODEV")],
     basis: MEASURED,
@@ -58,6 +62,7 @@ pub static DEVICE_EXISTS: Rule = Rule {
 pub static DEVICE_ONCE: Rule = Rule {
     id: "linux.setsockopt.device-once",
     title: "changing or clearing the device of a socket needs CAP_NET_RAW",
+    fault: "the socket is bound to a device already, and CAP_NET_RAW is missing",
     outcome: Outcome::Errno(Errno::EPERM),
     cites: &[cite("net/core/sock.c", "sock_bindtoindex_locked", "CAP_NET_RAW")],
     basis: MEASURED,
@@ -73,6 +78,7 @@ pub static DEVICE_ONCE: Rule = Rule {
 pub static PORT_RANGE_ORDER: Rule = Rule {
     id: "linux.setsockopt.port-range-order",
     title: "IP_LOCAL_PORT_RANGE is not upside down",
+    fault: "the IP_LOCAL_PORT_RANGE given is upside down",
     outcome: Outcome::Errno(Errno::EINVAL),
     cites: &[cite("net/ipv4/ip_sockglue.c", "do_ip_setsockopt", "IP_LOCAL_PORT_RANGE")],
     basis: MEASURED,

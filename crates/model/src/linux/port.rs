@@ -10,6 +10,7 @@ use crate::{
 pub static RESERVED_PORT: Rule = Rule {
     id: "linux.bind.reserved-port",
     title: "a port below the limit needs CAP_NET_BIND_SERVICE",
+    fault: "the port is below the limit, and CAP_NET_BIND_SERVICE is missing",
     outcome: Outcome::Errno(Errno::EACCES),
     cites: &[
         cite("net/ipv4/af_inet.c", "__inet_bind", "inet_port_requires_bind_service"),
@@ -36,6 +37,7 @@ pub static RESERVED_PORT: Rule = Rule {
 pub static UNBOUND_SOCKET: Rule = Rule {
     id: "linux.bind.unbound-socket",
     title: "the socket is neither bound, listening nor connected yet",
+    fault: "the socket is bound, listening or connected already",
     outcome: Outcome::Errno(Errno::EINVAL),
     cites: &[
         cite("net/ipv4/af_inet.c", "__inet_bind", "inet_num"),
@@ -54,6 +56,7 @@ pub static UNBOUND_SOCKET: Rule = Rule {
 pub static AUTOMATIC_PORT: Rule = Rule {
     id: "linux.bind.automatic-port",
     title: "for port 0 a port of the automatic range is free",
+    fault: "no port of the automatic range is free",
     outcome: Outcome::Errno(Errno::EADDRINUSE),
     cites: &[
         cite("net/ipv4/inet_connection_sock.c", "inet_csk_find_open_port", "attempt_half"),

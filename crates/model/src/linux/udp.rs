@@ -15,6 +15,7 @@ use crate::{
 pub static PORT_TAKEN: Rule = Rule {
     id: "linux.bind.udp-port-taken",
     title: "no socket in the way holds the UDP port",
+    fault: "another socket holds the UDP port",
     outcome: Outcome::Errno(Errno::EADDRINUSE),
     cites: &[
         cite("net/ipv4/udp.c", "udp_lib_get_port", "udp_lib_lport_inuse"),
@@ -24,7 +25,7 @@ pub static PORT_TAKEN: Rule = Rule {
     basis: MEASURED,
     page: include_str!("../../pages/linux.bind.udp-port-taken.md"),
     stops: |v| if v.port() == 0 { Ok(false) } else { is_taken(v, &at_conflict(v)) },
-    fixes: &[&fixes::REUSEADDR, &fixes::V6ONLY, &fixes::ANOTHER_PORT, &fixes::STOP_HOLDER],
+    fixes: &[&fixes::REUSEADDR, &fixes::ANOTHER_PORT, &fixes::V6ONLY, &fixes::STOP_HOLDER],
 };
 
 /// With more sockets than this on a port, the kernel looks only at those of the same address and

@@ -10,6 +10,7 @@ use crate::{Basis, Errno, Missing, Outcome, Rule, SOCKADDR_IN_LEN, View};
 pub static INET_CONFIGURED: Rule = Rule {
     id: "xnu.bind.inet-configured",
     title: "some interface has an IPv4 address",
+    fault: "no interface has an IPv4 address",
     outcome: Outcome::Errno(Errno::EADDRNOTAVAIL),
     cites: &[cite(IN_PCB, "in_pcbbind", "in_ifaddrhead")],
     basis: Basis::Source,
@@ -26,6 +27,7 @@ pub(super) fn no_inet_address(v: &View<'_>, ip: IpAddr) -> Result<bool, Missing>
 pub static UNBOUND_SOCKET: Rule = Rule {
     id: "xnu.bind.unbound-socket",
     title: "the socket is not bound yet",
+    fault: "the socket is bound already",
     outcome: Outcome::Errno(Errno::EINVAL),
     cites: &[cite(IN_PCB, "in_pcbbind", "inp_lport"), cite(IN6_PCB, "in6_pcbbind", "inp_lport")],
     basis: MEASURED,
@@ -38,6 +40,7 @@ pub static UNBOUND_SOCKET: Rule = Rule {
 pub static SOCKADDR_LENGTH: Rule = Rule {
     id: "xnu.bind.sockaddr-in-length",
     title: "an IPv4 address is exactly 16 bytes long",
+    fault: "the IPv4 address given is not 16 bytes long",
     outcome: Outcome::Errno(Errno::EINVAL),
     cites: &[cite(IN_PCB, "in_pcbbind", "sa_len")],
     basis: MEASURED,
@@ -51,6 +54,7 @@ pub static SOCKADDR_LENGTH: Rule = Rule {
 pub static LOCAL_ADDRESS: Rule = Rule {
     id: "xnu.bind.local-address",
     title: "the IPv4 address belongs to an interface",
+    fault: "the IPv4 address belongs to no interface",
     outcome: Outcome::Errno(Errno::EADDRNOTAVAIL),
     cites: &[
         cite(IN_PCB, "in_pcbbind", "ifa_ifwithaddr"),

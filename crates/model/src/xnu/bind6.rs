@@ -15,6 +15,7 @@ use crate::{
 pub static INET6_CONFIGURED: Rule = Rule {
     id: "xnu.bind.inet6-configured",
     title: "some interface has an IPv6 address",
+    fault: "no interface has an IPv6 address",
     outcome: Outcome::Errno(Errno::EADDRNOTAVAIL),
     cites: &[cite(IN6_PCB, "in6_pcbbind", "in6_ifaddrs")],
     basis: Basis::Source,
@@ -31,6 +32,7 @@ pub(super) fn no_inet6_address(v: &View<'_>, ip: IpAddr) -> Result<bool, Missing
 pub static SOCKADDR_LENGTH: Rule = Rule {
     id: "xnu.bind.sockaddr-in6-length",
     title: "an IPv6 address is exactly 28 bytes long",
+    fault: "the IPv6 address given is not 28 bytes long",
     outcome: Outcome::Errno(Errno::EINVAL),
     cites: &[cite(IN6_PCB, "in6_pcbbind", "sa_len")],
     basis: MEASURED,
@@ -43,6 +45,7 @@ pub static SOCKADDR_LENGTH: Rule = Rule {
 pub static ADDRESS_FAMILY: Rule = Rule {
     id: "xnu.bind.inet6-family",
     title: "an IPv6 address says AF_INET6",
+    fault: "the IPv6 address given does not say AF_INET6",
     outcome: Outcome::Errno(Errno::EAFNOSUPPORT),
     cites: &[cite(IN6_PCB, "in6_pcbbind", "AF_INET6")],
     basis: Basis::Source,
@@ -56,6 +59,7 @@ pub static ADDRESS_FAMILY: Rule = Rule {
 pub static ZONE: Rule = Rule {
     id: "xnu.bind.zone",
     title: "the zone of a link-local address is an interface number",
+    fault: "the zone of the link-local address is no interface number",
     outcome: Outcome::Errno(Errno::EINVAL),
     cites: &[cite(IN6_SRC, "in6_embedscope", "if_index")],
     basis: Basis::Source,
@@ -80,6 +84,7 @@ pub static ZONE: Rule = Rule {
 pub static LOCAL_ADDRESS: Rule = Rule {
     id: "xnu.bind.local-address6",
     title: "the IPv6 address belongs to an interface, a link-local one to that of its zone",
+    fault: "the IPv6 address belongs to no interface, or not to that of its zone",
     outcome: Outcome::Errno(Errno::EADDRNOTAVAIL),
     cites: &[cite(IN6_PCB, "in6_pcbbind", "ifa_ifwithaddr")],
     basis: MEASURED,
@@ -95,6 +100,7 @@ pub static LOCAL_ADDRESS: Rule = Rule {
 pub static READY_ADDRESS: Rule = Rule {
     id: "xnu.bind.ready-address",
     title: "the IPv6 address is ready: neither tentative, duplicated, detached, anycast nor for CLAT46",
+    fault: "the IPv6 address is not ready: tentative, duplicated, detached, anycast or for CLAT46",
     outcome: Outcome::Errno(Errno::EADDRNOTAVAIL),
     cites: &[
         cite(IN6_PCB, "in6_pcbbind", "IN6_IFF_NOTREADY"),

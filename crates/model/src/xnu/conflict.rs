@@ -13,6 +13,7 @@ use crate::{Errno, Evidence, Family, Missing, Outcome, Rule, Socket, View};
 pub static OTHER_USER: Rule = Rule {
     id: "xnu.bind.other-user",
     title: "no socket of another user holds the port, unless both are on the unspecified address",
+    fault: "a socket of another user holds the port",
     outcome: Outcome::Errno(Errno::EADDRINUSE),
     cites: &[cite(IN_PCB, "in_pcbbind", "SOF_REUSESHAREUID")],
     basis: MEASURED,
@@ -33,6 +34,7 @@ pub static OTHER_USER: Rule = Rule {
 pub static OTHER_USER6: Rule = Rule {
     id: "xnu.bind.other-user6",
     title: "no IPv6 socket of another user holds the port, unless it shares the unspecified address",
+    fault: "an IPv6 socket of another user holds the port",
     outcome: Outcome::Errno(Errno::EADDRINUSE),
     cites: &[cite(IN6_PCB, "in6_pcbbind", "SOF_REUSESHAREUID")],
     basis: MEASURED,
@@ -56,6 +58,7 @@ pub static OTHER_USER6: Rule = Rule {
 pub static OTHER_USER_DUAL_STACK: Rule = Rule {
     id: "xnu.bind.other-user-dual-stack",
     title: "no IPv4 socket of another user is in the way of a dual-stack one",
+    fault: "an IPv4 socket of another user is in the way of a dual-stack one",
     outcome: Outcome::Errno(Errno::EADDRINUSE),
     cites: &[cite(IN6_PCB, "in6_pcbbind", "in6_sin6_2_sin")],
     basis: MEASURED,
@@ -69,13 +72,14 @@ pub static OTHER_USER_DUAL_STACK: Rule = Rule {
         let stops = !is_inet_any(t) && of_another_user(v, t)? && !known(t.options.reuseport, t)?;
         in_the_way(v, t, stops)
     },
-    fixes: &[&fixes::V6ONLY, &fixes::ANOTHER_PORT, &fixes::STOP_HOLDER],
+    fixes: &[&fixes::ANOTHER_PORT, &fixes::V6ONLY, &fixes::STOP_HOLDER],
 };
 
 /// The port is free, or both sides share it.
 pub static PORT_TAKEN: Rule = Rule {
     id: "xnu.bind.port-taken",
     title: "no socket holds the port, unless both have SO_REUSEPORT",
+    fault: "another socket holds the port, and not both have SO_REUSEPORT",
     outcome: Outcome::Errno(Errno::EADDRINUSE),
     cites: &[
         cite(IN_PCB, "in_pcbbind", "reuseport"),
@@ -101,6 +105,7 @@ pub static PORT_TAKEN: Rule = Rule {
 pub static PORT_TAKEN6: Rule = Rule {
     id: "xnu.bind.port-taken6",
     title: "no IPv6 socket holds the port, unless both have SO_REUSEPORT",
+    fault: "another IPv6 socket holds the port, and not both have SO_REUSEPORT",
     outcome: Outcome::Errno(Errno::EADDRINUSE),
     cites: &[
         cite(IN6_PCB, "in6_pcbbind", "reuseport"),
@@ -123,6 +128,7 @@ pub static PORT_TAKEN6: Rule = Rule {
 pub static PORT_TAKEN_DUAL_STACK: Rule = Rule {
     id: "xnu.bind.port-taken-dual-stack",
     title: "no socket on an IPv4 address is in the way of a dual-stack one",
+    fault: "a socket on an IPv4 address is in the way of a dual-stack one",
     outcome: Outcome::Errno(Errno::EADDRINUSE),
     cites: &[cite(IN6_PCB, "in6_pcbbind", "SOCK_DOM")],
     basis: MEASURED,
@@ -136,16 +142,16 @@ pub static PORT_TAKEN_DUAL_STACK: Rule = Rule {
         in_the_way(v, t, !is_inet_any(t) && !may_share(v, t, false)?)
     },
     fixes: &[
-        &fixes::V6ONLY,
         &fixes::REUSEADDR,
-        &fixes::REUSEPORT_ON_BOTH,
         &fixes::ANOTHER_PORT,
+        &fixes::V6ONLY,
+        &fixes::REUSEPORT_ON_BOTH,
         &fixes::STOP_HOLDER,
     ],
 };
 
 static PORT_TAKEN_FIXES: &[&crate::fix::Fix] =
-    &[&fixes::REUSEADDR, &fixes::REUSEPORT_ON_BOTH, &fixes::ANOTHER_PORT, &fixes::STOP_HOLDER];
+    &[&fixes::REUSEADDR, &fixes::ANOTHER_PORT, &fixes::REUSEPORT_ON_BOTH, &fixes::STOP_HOLDER];
 
 /// Whether the asking socket was made by root; who calls `bind` does not matter here.
 fn made_by_root(v: &View<'_>) -> Result<bool, Missing> {

@@ -18,6 +18,7 @@ const SOCK_MAXADDRLEN: u32 = 255;
 pub static SOCKADDR_TOO_SHORT: Rule = Rule {
     id: "xnu.bind.sockaddr-too-short",
     title: "the address is at least 2 bytes long",
+    fault: "the address given is shorter than 2 bytes",
     outcome: Outcome::Errno(Errno::EINVAL),
     cites: &[cite(UIPC_SYSCALLS, "getsockaddr_s", "sa_data")],
     basis: Basis::Source,
@@ -30,6 +31,7 @@ pub static SOCKADDR_TOO_SHORT: Rule = Rule {
 pub static SOCKADDR_TOO_LONG: Rule = Rule {
     id: "xnu.bind.sockaddr-too-long",
     title: "the address is at most 255 bytes long",
+    fault: "the address given is longer than 255 bytes",
     outcome: Outcome::Errno(Errno::ENAMETOOLONG),
     cites: &[cite(UIPC_SYSCALLS, "getsockaddr", "SOCK_MAXADDRLEN")],
     basis: Basis::Source,
@@ -42,6 +44,7 @@ pub static SOCKADDR_TOO_LONG: Rule = Rule {
 pub static STREAM_INET_FAMILY: Rule = Rule {
     id: "xnu.bind.stream-inet-family",
     title: "an IPv4 TCP socket takes an IPv4 address",
+    fault: "the address given is no IPv4 address, and the socket is an IPv4 one",
     outcome: Outcome::Errno(Errno::EAFNOSUPPORT),
     cites: &[cite(TCP_USRREQ, "tcp_usr_bind", "AF_INET")],
     basis: MEASURED,
@@ -54,6 +57,7 @@ pub static STREAM_INET_FAMILY: Rule = Rule {
 pub static STREAM_INET_MULTICAST: Rule = Rule {
     id: "xnu.bind.stream-inet-multicast",
     title: "a TCP socket is not bound to an IPv4 multicast address",
+    fault: "a TCP socket cannot be bound to an IPv4 multicast address",
     outcome: Outcome::Errno(Errno::EAFNOSUPPORT),
     cites: &[cite(TCP_USRREQ, "tcp_usr_bind", "IN_MULTICAST")],
     basis: MEASURED,
@@ -66,6 +70,7 @@ pub static STREAM_INET_MULTICAST: Rule = Rule {
 pub static STREAM_INET_BROADCAST: Rule = Rule {
     id: "xnu.bind.stream-inet-broadcast",
     title: "a TCP socket is not bound to 255.255.255.255",
+    fault: "a TCP socket cannot be bound to 255.255.255.255",
     outcome: Outcome::Errno(Errno::EAFNOSUPPORT),
     cites: &[cite_at("xnu-8019.41.5", TCP_USRREQ, "tcp_usr_bind", "INADDR_BROADCAST")],
     basis: Basis::Source,
@@ -78,6 +83,7 @@ pub static STREAM_INET_BROADCAST: Rule = Rule {
 pub static STREAM_INET6_FAMILY: Rule = Rule {
     id: "xnu.bind.stream-inet6-family",
     title: "an IPv6 TCP socket takes an IPv6 address",
+    fault: "the address given is no IPv6 address, and the socket is an IPv6 one",
     outcome: Outcome::Errno(Errno::EAFNOSUPPORT),
     cites: &[cite(TCP_USRREQ, "tcp6_usr_bind", "AF_INET6")],
     basis: MEASURED,
@@ -90,6 +96,7 @@ pub static STREAM_INET6_FAMILY: Rule = Rule {
 pub static STREAM_INET6_MULTICAST: Rule = Rule {
     id: "xnu.bind.stream-inet6-multicast",
     title: "a TCP socket is not bound to an IPv6 multicast address",
+    fault: "a TCP socket cannot be bound to an IPv6 multicast address",
     outcome: Outcome::Errno(Errno::EAFNOSUPPORT),
     cites: &[cite(TCP_USRREQ, "tcp6_usr_bind", "IN6_IS_ADDR_MULTICAST")],
     basis: MEASURED,
@@ -102,6 +109,7 @@ pub static STREAM_INET6_MULTICAST: Rule = Rule {
 pub static STREAM_EMBEDDED_MULTICAST: Rule = Rule {
     id: "xnu.bind.stream-embedded-multicast",
     title: "a TCP socket is not bound to an IPv4 multicast or broadcast address written as IPv6",
+    fault: "a TCP socket cannot be bound to an IPv4 multicast or broadcast address written as IPv6",
     outcome: Outcome::Errno(Errno::EAFNOSUPPORT),
     cites: &[cite_at("xnu-8019.41.5", TCP_USRREQ, "tcp6_usr_bind", "IN6_IS_ADDR_V4COMPAT")],
     basis: Basis::Source,
@@ -124,6 +132,7 @@ pub static STREAM_EMBEDDED_MULTICAST: Rule = Rule {
 pub static DATAGRAM_INET_FAMILY: Rule = Rule {
     id: "xnu.bind.datagram-inet-family",
     title: "an IPv4 UDP socket takes an internet address",
+    fault: "the address given is no internet address",
     outcome: Outcome::Errno(Errno::EAFNOSUPPORT),
     cites: &[cite(UDP_USRREQ, "udp_bind", "AF_INET6")],
     basis: Basis::Source,

@@ -38,6 +38,7 @@ fn flow_divert(v: &View<'_>, allowed: &'static Feature) -> Result<bool, Missing>
 pub static BIND_MAC: Rule = Rule {
     id: "xnu.bind.mac-policy",
     title: "no security policy, such as the program's sandbox, forbids bind",
+    fault: "a security policy, such as the program's sandbox, forbids bind",
     outcome: Outcome::Errno(Errno::EPERM),
     cites: &[cite(UIPC_SYSCALLS, "bind", "mac_socket_check_bind")],
     basis: Basis::Source,
@@ -50,6 +51,7 @@ pub static BIND_MAC: Rule = Rule {
 pub static BIND_SOCKET_FILTER: Rule = Rule {
     id: "xnu.bind.socket-filter",
     title: "no socket filter forbids bind",
+    fault: "a socket filter forbids bind",
     outcome: Outcome::Errno(Errno::EPERM),
     cites: &[
         cite(UIPC_SOCKET, "sobindlock", "sflt_bind"),
@@ -65,6 +67,7 @@ pub static BIND_SOCKET_FILTER: Rule = Rule {
 pub static BIND_FLOW_DIVERT: Rule = Rule {
     id: "xnu.bind.flow-divert",
     title: "no per-app VPN diverts the TCP socket",
+    fault: "a per-app VPN diverts the TCP socket",
     outcome: Outcome::Errno(Errno::EPROTOTYPE),
     cites: &[cite(TCP_USRREQ, "COMMON_START", "necp_socket_should_use_flow_divert")],
     basis: Basis::Source,
@@ -77,6 +80,7 @@ pub static BIND_FLOW_DIVERT: Rule = Rule {
 pub static BIND_SKYWALK: Rule = Rule {
     id: "xnu.bind.network-framework",
     title: "no listener of Network.framework holds the port",
+    fault: "a listener of Network.framework holds the port",
     outcome: Outcome::Errno(Errno::EADDRINUSE),
     cites: &[
         cite_at("xnu-8019.80.24", IN_PCB, "in_pcbbind", "netns_reserve_in"),
@@ -95,6 +99,7 @@ pub static BIND_SKYWALK: Rule = Rule {
 pub static LISTEN_MAC: Rule = Rule {
     id: "xnu.listen.mac-policy",
     title: "no security policy, such as the program's sandbox, forbids listen",
+    fault: "a security policy, such as the program's sandbox, forbids listen",
     outcome: Outcome::Errno(Errno::EPERM),
     cites: &[cite(UIPC_SYSCALLS, "listen", "mac_socket_check_listen")],
     basis: Basis::Source,
@@ -107,6 +112,7 @@ pub static LISTEN_MAC: Rule = Rule {
 pub static LISTEN_SOCKET_FILTER: Rule = Rule {
     id: "xnu.listen.socket-filter",
     title: "no socket filter forbids listen",
+    fault: "a socket filter forbids listen",
     outcome: Outcome::Errno(Errno::EPERM),
     cites: &[
         cite(UIPC_SOCKET, "solisten", "sflt_listen"),
@@ -122,6 +128,7 @@ pub static LISTEN_SOCKET_FILTER: Rule = Rule {
 pub static LISTEN_FLOW_DIVERT: Rule = Rule {
     id: "xnu.listen.flow-divert",
     title: "no per-app VPN diverts the listening TCP socket",
+    fault: "a per-app VPN diverts the listening TCP socket",
     outcome: Outcome::Errno(Errno::EPROTOTYPE),
     cites: &[cite(TCP_USRREQ, "COMMON_START", "necp_socket_should_use_flow_divert")],
     basis: Basis::Source,

@@ -17,6 +17,7 @@ use crate::{Basis, Errno, Family, Outcome, Rule, State};
 pub static STREAM: Rule = Rule {
     id: "xnu.listen.stream",
     title: "the socket is a stream socket",
+    fault: "the socket is no stream socket",
     outcome: Outcome::Errno(Errno::EOPNOTSUPP),
     cites: &[cite(UIPC_SOCKET, "solisten", "PR_CONNREQUIRED")],
     basis: Basis::Source,
@@ -32,6 +33,7 @@ pub static STREAM: Rule = Rule {
 pub static LISTENABLE_STATE: Rule = Rule {
     id: "xnu.listen.state",
     title: "the socket is not connected",
+    fault: "the socket is connected",
     outcome: Outcome::Errno(Errno::EINVAL),
     cites: &[cite(UIPC_SOCKET, "solisten", "SS_ISCONNECTED")],
     basis: Basis::Source,
@@ -44,6 +46,7 @@ pub static LISTENABLE_STATE: Rule = Rule {
 pub static INET_CONFIGURED: Rule = Rule {
     id: "xnu.listen.inet-configured",
     title: "for a socket without a port some interface has an IPv4 address",
+    fault: "the socket has no port, and no interface has an IPv4 address",
     outcome: Outcome::Errno(Errno::EADDRNOTAVAIL),
     cites: &[
         cite(TCP_USRREQ, "tcp_usr_listen", "in_pcbbind"),
@@ -59,6 +62,7 @@ pub static INET_CONFIGURED: Rule = Rule {
 pub static INET6_CONFIGURED: Rule = Rule {
     id: "xnu.listen.inet6-configured",
     title: "for a socket without a port some interface has an IPv6 address",
+    fault: "the socket has no port, and no interface has an IPv6 address",
     outcome: Outcome::Errno(Errno::EADDRNOTAVAIL),
     cites: &[
         cite(TCP_USRREQ, "tcp6_usr_listen", "in6_pcbbind"),
@@ -74,6 +78,7 @@ pub static INET6_CONFIGURED: Rule = Rule {
 pub static LOW_RANGE: Rule = Rule {
     id: "xnu.listen.low-range",
     title: "for a socket without a port, an automatic one of IP_PORTRANGE_LOW needs root",
+    fault: "an automatic port of IP_PORTRANGE_LOW is for root",
     outcome: Outcome::Errno(Errno::EPERM),
     cites: &[
         cite(IN_PCB, "in_pcbbind", "INP_LOWPORT"),
@@ -89,6 +94,7 @@ pub static LOW_RANGE: Rule = Rule {
 pub static AUTOMATIC_PORT: Rule = Rule {
     id: "xnu.listen.automatic-port",
     title: "for an IPv4 socket without a port one of the automatic range is free",
+    fault: "the IPv4 socket has no port, and none of the automatic range is free",
     outcome: Outcome::Errno(Errno::EADDRNOTAVAIL),
     cites: &[cite(IN_PCB, "in_pcbbind", "ipport_firstauto")],
     basis: Basis::Source,
@@ -104,6 +110,7 @@ pub static AUTOMATIC_PORT: Rule = Rule {
 pub static AUTOMATIC_PORT6: Rule = Rule {
     id: "xnu.listen.automatic-port6",
     title: "for an IPv6 socket without a port one of the automatic range is free",
+    fault: "the IPv6 socket has no port, and none of the automatic range is free",
     outcome: Outcome::Errno(Errno::EAGAIN),
     cites: &[cite(IN6_SRC, "in6_pcbsetport", "ipport_firstauto")],
     basis: Basis::Source,

@@ -29,6 +29,7 @@ pub(super) const ALLOW_UDP_PORT_EXHAUSTION: &str =
 pub static RESERVED_PORT: Rule = Rule {
     id: "xnu.bind.reserved-port",
     title: "a port below 1024 needs root, since 10.14 only on a specific address",
+    fault: "the port is below 1024, which on this address is for root",
     outcome: Outcome::Errno(Errno::EACCES),
     cites: &[
         cite(IN_PCB, "in_pcbbind", "IPPORT_RESERVED"),
@@ -59,6 +60,7 @@ pub static RESERVED_PORT: Rule = Rule {
 pub static RESTRICTED_PORT: Rule = Rule {
     id: "xnu.bind.restricted-port",
     title: "TCP port 55555 needs an entitlement of Apple's",
+    fault: "TCP port 55555 is for programs with an entitlement of Apple's",
     outcome: Outcome::Errno(Errno::EADDRINUSE),
     cites: &[
         cite_at("xnu-7195.141.2", IN_PCB, "in_pcbbind", "current_task_can_use_restricted_in_port"),
@@ -80,6 +82,7 @@ pub static RESTRICTED_PORT: Rule = Rule {
 pub static UDP_PORTS_LEFT: Rule = Rule {
     id: "xnu.bind.udp-ports-left",
     title: "at least 4096 UDP ports are left",
+    fault: "fewer than 4096 UDP ports are left",
     outcome: Outcome::Errno(Errno::EADDRNOTAVAIL),
     cites: &[
         cite_at("xnu-8019.80.24", IN_PCB, "in_pcbbind", "UDP_RANDOM_PORT_RESERVE"),
@@ -108,6 +111,7 @@ pub static UDP_PORTS_LEFT: Rule = Rule {
 pub static LOW_RANGE: Rule = Rule {
     id: "xnu.bind.low-range",
     title: "an automatic port of IP_PORTRANGE_LOW needs root",
+    fault: "an automatic port of IP_PORTRANGE_LOW is for root",
     outcome: Outcome::Errno(Errno::EPERM),
     cites: &[
         cite(IN_PCB, "in_pcbbind", "INP_LOWPORT"),
@@ -127,6 +131,7 @@ pub(super) fn wants_root(v: &View<'_>) -> bool {
 pub static AUTOMATIC_PORT: Rule = Rule {
     id: "xnu.bind.automatic-port",
     title: "for port 0 on IPv4 a port of the automatic range is free",
+    fault: "no port of the automatic range is free",
     outcome: Outcome::Errno(Errno::EADDRNOTAVAIL),
     cites: &[cite(IN_PCB, "in_pcbbind", "ipport_firstauto")],
     basis: Basis::Source,
@@ -139,6 +144,7 @@ pub static AUTOMATIC_PORT: Rule = Rule {
 pub static AUTOMATIC_PORT6: Rule = Rule {
     id: "xnu.bind.automatic-port6",
     title: "for port 0 on IPv6 a port of the automatic range is free",
+    fault: "no port of the automatic range is free",
     outcome: Outcome::Errno(Errno::EAGAIN),
     cites: &[cite(IN6_SRC, "in6_pcbsetport", "ipport_firstauto")],
     basis: Basis::Source,
