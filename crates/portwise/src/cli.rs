@@ -7,7 +7,7 @@ use std::{
     process::ExitCode,
 };
 
-use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use portwise_model::Family;
 
 use crate::{
@@ -91,12 +91,6 @@ Examples:
   sudo portwise facts -o there.json         then, anywhere: portwise why 80 --facts there.json
   portwise facts --on macos-15              what is assumed of that kernel";
 
-const COMPLETIONS_EXAMPLES: &str = "\
-Examples:
-  portwise completions bash >~/.local/share/bash-completion/completions/portwise
-  portwise completions zsh >~/.zfunc/_portwise     in a directory of $fpath
-  portwise completions fish >~/.config/fish/completions/portwise.fish";
-
 const CONFORM_EXAMPLES: &str = "\
 The last two lines count: `steps: N checked, A agree, D disagree` and
 `conform: N scenarios, A agree, D disagree, U unsupported`.
@@ -122,9 +116,6 @@ enum Verb {
     /// What is known about this machine, where it was read, and what could not be
     #[command(after_help = FACTS_EXAMPLES)]
     Facts(verb::facts::Args),
-    /// What makes bash, zsh or fish complete the command line
-    #[command(after_help = COMPLETIONS_EXAMPLES)]
-    Completions(verb::completions::Args),
     /// Recorded scenarios replayed on the model or the running kernel, or random ones on both
     #[command(after_help = CONFORM_EXAMPLES)]
     Conform(verb::conform::Args),
@@ -200,6 +191,9 @@ pub struct Global {
         help_heading = "Output"
     )]
     pub color: ColorChoice,
+    /// The path by which this program was called, if it was by one.
+    #[arg(skip)]
+    pub called_by: Option<String>,
 }
 
 impl Global {
@@ -218,7 +212,11 @@ impl Global {
                 let who = self.named(&|| facts.directory())?;
                 (facts.setting(), who)
             }
-            None => (live::setting()?, self.named(&user::here)?),
+            None => {
+                let mut setting = live::setting()?;
+                setting.program = self.called_by.clone().unwrap_or(setting.program);
+                (setting, self.named(&user::here)?)
+            }
         };
         if let Some(who) = who {
             setting.ask_as(who);
@@ -273,6 +271,7 @@ pub struct Output<'a> {
     err: &'a mut dyn Write,
     color: ColorChoice,
     colors: &'a dyn Fn() -> bool,
+    unwritten: Option<io::Error>,
 }
 
 impl Output<'_> {
@@ -288,26 +287,14 @@ impl Output<'_> {
 
     /// Writes an answer.
     pub fn data(&mut self, text: &str) {
-        let _ = self.out.write_all(text.as_bytes()).and_then(|()| self.out.flush());
+        let written = self.out.write_all(text.as_bytes()).and_then(|()| self.out.flush());
+        self.unwritten = written.err().filter(|error| error.kind() != io::ErrorKind::BrokenPipe);
     }
 
     /// Writes something beside the answer.
     pub fn note(&mut self, text: &str) {
         let _ = self.err.write_all(text.as_bytes()).and_then(|()| self.err.flush());
     }
-}
-
-/// The command line, for what is generated from it.
-pub fn command() -> clap::Command {
-    Cli::command()
-}
-
-/// The command line without its leading endpoints: behind such a list the completion of zsh no
-/// longer sees the verb. Endpoints cannot be completed anyway.
-pub fn verbs() -> clap::Command {
-    let bare = clap::Command::new("portwise").version(env!("CARGO_PKG_VERSION"));
-    let bare = Global::augment_args(bare.disable_help_subcommand(true));
-    Verb::augment_subcommands(verb::why::GotArg::augment_args(bare))
 }
 
 /// Runs the command line of this process.
@@ -329,12 +316,16 @@ pub fn run(
     err: &mut dyn Write,
     colors: &dyn Fn() -> bool,
 ) -> u8 {
+    let args: Vec<OsString> = args.into_iter().collect();
+    let called_by = args.first().and_then(|path| path.to_str()).filter(|path| path.contains('/'));
+    let called_by = called_by.map(str::to_string);
     let parsed = Cli::command().try_get_matches_from(args).and_then(|m| Cli::from_arg_matches(&m));
-    let cli = match parsed {
+    let mut cli = match parsed {
         Ok(cli) => cli,
         Err(error) => return usage(&error, out, err, colors),
     };
-    let mut output = Output { out, err, color: cli.global.color, colors };
+    cli.global.called_by = called_by;
+    let mut output = Output { out, err, color: cli.global.color, colors, unwritten: None };
     let done = match &cli.verb {
         Some(_) if cli.got.errno.is_some() => {
             Err(Trouble::new("--got stands behind `why`, such as portwise why 80 --got EACCES"))
@@ -343,7 +334,6 @@ pub fn run(
         Some(Verb::Check(args)) => verb::check::run(args, &cli.global, &mut output),
         Some(Verb::Explain(args)) => verb::explain::run(args, &cli.global, &mut output),
         Some(Verb::Facts(args)) => verb::facts::run(args, &cli.global, &mut output),
-        Some(Verb::Completions(args)) => Ok(verb::completions::run(args, &mut output)),
         Some(Verb::Conform(args)) => verb::conform::run(args, &cli.global, &mut output),
         None if cli.endpoints.is_empty() => {
             output.data(&Cli::command().render_help().to_string());
@@ -351,8 +341,13 @@ pub fn run(
         }
         None => {
             let args = verb::why::Args { endpoints: cli.endpoints, got: cli.got };
-            verb::why::run(&args, &cli.global, &mut output)
+            let done = verb::why::run(&args, &cli.global, &mut output);
+            done.map_err(|trouble| no_verb(&args.endpoints).unwrap_or(trouble))
         }
+    };
+    let done = match output.unwritten.take() {
+        Some(error) => Err(Trouble::new(format!("cannot write the answer: {error}"))),
+        None => done,
     };
     done.unwrap_or_else(|trouble| {
         output.note(&format!("portwise: {trouble}\n"));
@@ -360,7 +355,20 @@ pub fn run(
     })
 }
 
-/// Help and version go to standard output, mistakes to standard error.
+/// What is wrong if a lone word, before endpoints or without any, was most likely meant as a verb.
+fn no_verb(typed: &[String]) -> Option<Trouble> {
+    let (word, others) = typed.split_first()?;
+    let is_word = !word.is_empty() && word.bytes().all(|b| b.is_ascii_alphabetic());
+    let is_verb = is_word && others.iter().all(|other| other.parse::<Endpoint>().is_ok());
+    is_verb.then(|| {
+        Trouble::new(format!(
+            "`{word}` is neither a verb (`portwise --help` lists them) nor an endpoint, such as \
+             {word}:80"
+        ))
+    })
+}
+
+/// Help and version go to standard output, mistakes to standard error in one line.
 fn usage(
     error: &clap::Error,
     out: &mut dyn Write,
@@ -368,12 +376,30 @@ fn usage(
     colors: &dyn Fn() -> bool,
 ) -> u8 {
     let text = error.render();
-    let text = if !error.use_stderr() && colors() {
-        text.ansi().to_string()
-    } else {
-        text.to_string().lines().map(clean).collect::<Vec<_>>().join("\n") + "\n"
+    let (to, text, status): (&mut dyn Write, _, _) = match error.use_stderr() {
+        true => (err, mistake(&text.to_string()), 2),
+        false if colors() => (out, text.ansi().to_string(), 0),
+        false => (out, text.to_string(), 0),
     };
-    let to: &mut dyn Write = if error.use_stderr() { err } else { out };
     let _ = to.write_all(text.as_bytes()).and_then(|()| to.flush());
-    if error.use_stderr() { 2 } else { 0 }
+    status
+}
+
+/// What is wrong with a command line, in a line: without the usage, which `--help` shows, and the
+/// advice to write `--`, which helps nobody here.
+fn mistake(text: &str) -> String {
+    let lines = text.lines().take_while(|line| !line.starts_with("Usage:"));
+    let lines =
+        lines.filter(|line| !line.starts_with("For more") && !line.contains("tip: to pass"));
+    let mut said = String::new();
+    for line in lines.map(str::trim).filter(|line| !line.is_empty()) {
+        let line = line.strip_prefix("error: ").unwrap_or(line);
+        let (between, line) = match line.strip_prefix("tip: ") {
+            Some(tip) => ("; ", tip),
+            None if said.is_empty() => ("", line),
+            None => (" ", line),
+        };
+        said += &format!("{between}{}", clean(line));
+    }
+    format!("portwise: {said}; see `portwise --help`\n")
 }

@@ -141,6 +141,20 @@ fn a_reader_that_goes_away_is_no_error() {
 }
 
 #[test]
+fn an_answer_that_cannot_be_written_is_trouble() {
+    let full = match std::fs::OpenOptions::new().write(true).open("/dev/full") {
+        Ok(full) => full,
+        Err(error) => return println!("not run: no /dev/full: {error}"),
+    };
+    let mut command = Command::new(env!("CARGO_BIN_EXE_portwise"));
+    command.args(["check", "80", "--on", "linux-6.12", "--as", "0"]);
+    let output = command.stdout(full).output().unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(said.contains("portwise: cannot write the answer: No space left"), "{said}");
+}
+
+#[test]
 fn an_argument_that_is_no_utf8_is_no_panic() {
     use std::os::unix::ffi::OsStrExt;
     let odd = std::ffi::OsStr::from_bytes(b"127.0.0.1\xff:80");

@@ -193,8 +193,27 @@ fn mistakes_get_one_line_and_status_2() {
         assert!(run.err.starts_with("portwise: ") && run.err.contains(said), "{args}: {}", run.err);
         assert_eq!(run.err.lines().count(), 1, "{args}: {}", run.err);
     }
-    for args in ["check", "check 80 --on", "why --as", "80 --has 10.0.0.1/8", "80 -4 -6"] {
-        assert_eq!(line(args).status, 2, "{args}");
+}
+
+#[test]
+fn a_wrong_command_line_gets_one_line_too() {
+    for (args, said) in [
+        ("check", "required arguments were not provided: <ENDPOINT>..."),
+        ("check 80 --on", "a value is required for '--on <KERNEL>'"),
+        ("why --as", "a value is required for '--as"),
+        ("80 --has 10.0.0.1/8", "not provided: --on <KERNEL>"),
+        ("80 -4 -6", "'--ipv4' cannot be used with '--ipv6'"),
+        ("80 --color blue", "[possible values: auto, always, never]"),
+        ("why 80 --resueaddr", "; a similar argument exists: '--reuseaddr'"),
+        ("why 80 --xyzzy", "unexpected argument '--xyzzy' found; see `portwise --help`"),
+        ("chekc 80", "`chekc` is neither a verb (`portwise --help` lists them) nor an endpoint"),
+        ("facts x", "unexpected argument 'x'"),
+        ("80 --\u{202e}x", "unexpected argument '--\\u{202e}x'"),
+    ] {
+        let run = line(args);
+        assert_eq!((run.status, run.out.as_str()), (2, ""), "{args}");
+        assert!(run.err.starts_with("portwise: ") && run.err.contains(said), "{args}: {}", run.err);
+        assert_eq!(run.err.lines().count(), 1, "{args}: {}", run.err);
     }
 }
 

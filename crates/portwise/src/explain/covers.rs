@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use portwise_model::{AddrState, Call, KernelFamily, Protocol, Request, v4_mapped};
+use portwise_model::{AddrState, Call, KernelFamily, Protocol, Request, RouteKind, v4_mapped};
 
 use super::report::{CoveredAddress, Covers};
 use crate::Setting;
@@ -42,7 +42,8 @@ pub(super) fn of(setting: &mut Setting, request: &Request) -> Covers {
     if !every && addresses.is_empty() {
         addresses.extend(on_route(setting, ip));
     }
-    let what = words(setting.host.kernel.family, request, ip, every, (ipv4, ipv6));
+    let group = ip.is_multicast() || is_broadcast(setting, ip);
+    let what = words(setting.host.kernel.family, request, ip, (every, group), (ipv4, ipv6));
     Covers { ipv4, ipv6, device, addresses, complete, what }
 }
 
@@ -56,15 +57,24 @@ fn on_route(setting: &mut Setting, ip: IpAddr) -> Option<CoveredAddress> {
     Some(CoveredAddress { ip, device: setting.device_name(route.device), loopback })
 }
 
+/// Whether an address stands for every host of a network.
+fn is_broadcast(setting: &Setting, ip: IpAddr) -> bool {
+    let IpAddr::V4(v4) = ip else { return false };
+    let mut of_interfaces = setting.host.interfaces.value().into_iter().flat_map(|i| i.addresses());
+    let route = setting.host.local_routes.value().and_then(|routes| routes.lookup(v4));
+    v4.is_broadcast()
+        || of_interfaces.any(|(_, a)| a.broadcast == Some(v4))
+        || route.is_some_and(|route| route.kind == RouteKind::Broadcast)
+}
+
 fn words(
     kernel: KernelFamily,
     request: &Request,
     ip: IpAddr,
-    every: bool,
+    (every, group): (bool, bool),
     (ipv4, ipv6): (bool, bool),
 ) -> String {
     let tcp = request.socket.protocol == Protocol::Tcp;
-    let limited = matches!(ip, IpAddr::V4(v4) if v4.is_broadcast());
     match (every, ipv4, ipv6) {
         (true, true, true) => {
             "every address of this host, IPv6 and IPv4 (dual stack), also those that come later"
@@ -74,10 +84,10 @@ fn words(
             "every IPv4 address of this host, also those that come later; no IPv6".into()
         }
         (true, ..) => "every IPv6 address of this host, also those that come later; no IPv4".into(),
-        _ if (ip.is_multicast() || limited) && tcp => {
-            format!("nothing: no TCP connection is made to {ip}, a group address")
+        _ if group && tcp => {
+            format!("nothing: no TCP connection is made to {ip}, {}", kind(ip))
         }
-        _ if ip.is_multicast() || limited => format!("what is sent to {ip}, a group address"),
+        _ if group => format!("what is sent to {ip}, {}", kind(ip)),
         _ if ip.is_loopback() && kernel == KernelFamily::Linux => {
             format!("{ip} only, which programs in this network namespace reach and nobody else")
         }
@@ -86,4 +96,8 @@ fn words(
         }
         _ => format!("{ip} only"),
     }
+}
+
+fn kind(group: IpAddr) -> &'static str {
+    if group.is_multicast() { "a multicast address" } else { "a broadcast address" }
 }

@@ -25,6 +25,7 @@ pub(super) fn step(setting: &mut Setting, step: &Step) -> StepReport {
     StepReport {
         rule: step.rule.id,
         title: step.rule.title,
+        fault: step.rule.fault,
         outcome: step.rule.outcome,
         finding,
         evidence: seen.into_iter().map(|e| evidence(setting, e)).collect(),

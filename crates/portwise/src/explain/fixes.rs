@@ -1,8 +1,8 @@
 //! The changes that would surely allow the call, filled in for this user and this case.
 
 use portwise_model::{
-    Call, Case, Verdict,
-    fix::{self, Proven},
+    Call, Case, KernelFamily, Protocol, SockAddr, Verdict,
+    fix::{Fix, Proven},
 };
 
 use super::report::{FixReport, HeldSocket, NoHolder, Role, breadth};
@@ -23,60 +23,137 @@ pub(super) fn of(
     held: &[HeldSocket],
 ) -> Vec<FixReport> {
     let proven = setting.fixes(case, verdict);
-    proven.iter().map(|proven| report(setting, case, target, held, proven)).collect()
+    let blanks = Blanks::new(setting, target, held);
+    if proven.is_empty() {
+        let two = two(setting, case, verdict);
+        return two.iter().map(|two| report_two(setting, case, &blanks, two)).collect();
+    }
+    proven.iter().map(|proven| report(setting, case, &blanks, held, proven)).collect()
+}
+
+/// What is filled in where a fix leaves it open.
+struct Blanks([(&'static str, String); 7]);
+
+impl Blanks {
+    fn new(setting: &Setting, target: &Target, held: &[HeldSocket]) -> Blanks {
+        let number =
+            |n: Option<u32>, unknown: &str| n.map_or(unknown.to_string(), |n| n.to_string());
+        Blanks([
+            ("{program}", PROGRAM.to_string()),
+            ("{port}", target.port.to_string()),
+            ("{ip}", target.ip.to_string()),
+            ("{endpoint}", target.shown.clone()),
+            ("{uid}", setting.subject.uid.to_string()),
+            ("{gid}", number(setting.gid, "GID")),
+            ("{pid}", number(pids(held).first().copied(), "PID")),
+        ])
+    }
+
+    fn fill(&self, text: &str) -> String {
+        self.0.iter().fold(text.to_string(), |text, (name, value)| text.replace(name, value))
+    }
 }
 
 fn report(
     setting: &mut Setting,
     case: &Case,
-    target: &Target,
+    blanks: &Blanks,
     held: &[HeldSocket],
     proven: &Proven,
 ) -> FixReport {
     let fix = proven.fix;
-    let number = |n: Option<u32>, unknown: &str| n.map_or(unknown.to_string(), |n| n.to_string());
-    let uid = setting.subject.uid;
-    let blanks = [
-        ("{program}", PROGRAM.to_string()),
-        ("{port}", target.port.to_string()),
-        ("{ip}", target.ip.to_string()),
-        ("{endpoint}", target.shown.clone()),
-        ("{uid}", uid.to_string()),
-        ("{gid}", number(setting.gid, "GID")),
-        ("{pid}", number(pids(held).first().copied(), "PID")),
-    ];
-    let blanks: Vec<(&str, &str)> = blanks.iter().map(|(name, v)| (*name, v.as_str())).collect();
-    let mut command = fix::command(fix, &blanks);
+    let (endpoint, mut detail) = instead(setting, case, &proven.case).unzip();
+    let (mut title, mut command) = (blanks.fill(fix.title), blanks.fill(fix.command));
+    let mut side_effects = fix.side_effects.to_string();
     if fix.id.ends_with(".stop-holder") {
         command = stop(setting, held);
+        if in_the_way(held).any(|h| h.no_holder == Some(NoHolder::NotRoot)) {
+            detail = Some("root can see which".into());
+        }
+        if in_the_way(held).all(|h| h.socket.remote.is_some()) {
+            side_effects = "its connections end".into();
+        }
+        if leaves_connections(case, held) {
+            title += ", and wait a minute: its connections keep the port that long";
+        }
     }
-    let mut title = fix.title.to_string();
-    for (name, value) in &blanks {
-        title = title.replace(name, value);
-    }
-    let (endpoint, detail) = instead(setting, case, &proven.case).unzip();
     FixReport {
-        id: fix.id,
+        id: fix.id.into(),
         title,
         breadth: breadth(fix.breadth),
         detail,
         endpoint,
         command: (!command.is_empty()).then_some(command),
-        side_effects: fix.side_effects,
+        side_effects,
     }
+}
+
+/// Two changes that help only together, where no single one does: the first found.
+fn two(setting: &mut Setting, case: &Case, verdict: &Verdict) -> Option<(&'static Fix, Proven)> {
+    let obstacle = |verdict: &Verdict| verdict.obstacles().last().map(|step| step.rule.id);
+    for first in verdict.obstacles().flat_map(|step| step.rule.fixes) {
+        let mut changed = case.clone();
+        if !(first.apply)(&mut changed, 0) {
+            continue;
+        }
+        let then = setting.decide_changed(&mut changed);
+        if !then.is_refused() || obstacle(&then) == obstacle(verdict) {
+            continue;
+        }
+        let second = setting.fixes(&changed, &then).into_iter().find(|p| p.fix.command.is_empty());
+        if let Some(second) = second.filter(|_| first.command.is_empty()) {
+            return Some((first, second));
+        }
+    }
+    None
+}
+
+fn report_two(
+    setting: &mut Setting,
+    case: &Case,
+    blanks: &Blanks,
+    (first, second): &(&'static Fix, Proven),
+) -> FixReport {
+    let both = [*first, second.fix];
+    let (endpoint, detail) = instead(setting, case, &second.case).unzip();
+    let side_effects = both.map(|fix| fix.side_effects).into_iter().filter(|e| !e.is_empty());
+    FixReport {
+        id: both.map(|fix| fix.id).join("+"),
+        title: blanks.fill(&both.map(|fix| fix.title).join(", and ")),
+        breadth: breadth(first.breadth.max(second.fix.breadth)),
+        detail,
+        endpoint,
+        command: None,
+        side_effects: side_effects.collect::<Vec<_>>().join("; "),
+    }
+}
+
+/// The sockets in the way that some program has open.
+fn in_the_way(held: &[HeldSocket]) -> impl Iterator<Item = &HeldSocket> {
+    let kept = |h: &&HeldSocket| h.no_holder == Some(NoHolder::Kernel);
+    held.iter().filter(|h| h.role == Role::InTheWay).filter(move |h| !kept(h))
+}
+
+/// Whether the program that holds the port has connections there that keep it for a while after
+/// its end: the kernel closes them in order, and shares the port meanwhile only if this socket and
+/// theirs have SO_REUSEADDR.
+fn leaves_connections(case: &Case, held: &[HeldSocket]) -> bool {
+    let shares = case.request.socket.options.reuseaddr == Some(true);
+    let stays = |h: &HeldSocket| {
+        h.socket.remote.is_some()
+            && h.socket.protocol == Protocol::Tcp
+            && !(shares && h.socket.reuseaddr == Some(true))
+    };
+    case.host.kernel.family == KernelFamily::Linux && in_the_way(held).any(stays)
 }
 
 /// The processes that hold what is in the way, if each such socket has one that was seen. What
 /// the kernel keeps has none.
 fn pids(held: &[HeldSocket]) -> Vec<u32> {
-    let in_the_way = || {
-        let kept = |h: &&HeldSocket| h.no_holder == Some(NoHolder::Kernel);
-        held.iter().filter(|h| h.role == Role::InTheWay).filter(move |h| !kept(h))
-    };
-    if in_the_way().any(|h| h.holders.is_empty()) {
+    if in_the_way(held).any(|h| h.holders.is_empty()) {
         return Vec::new();
     }
-    let mut pids: Vec<u32> = in_the_way().flat_map(|h| &h.holders).map(|p| p.pid).collect();
+    let mut pids: Vec<u32> = in_the_way(held).flat_map(|h| &h.holders).map(|p| p.pid).collect();
     pids.sort_unstable();
     pids.dedup();
     pids
@@ -106,9 +183,10 @@ fn instead(setting: &mut Setting, case: &Case, changed: &Case) -> Option<(String
     let family = case.request.socket.family;
     let zone = (after.scope != 0).then(|| setting.device_name(after.scope));
     let endpoint = shown(after.ip(family), zone.as_deref(), after.port);
-    let detail = match before.port == after.port {
-        true => endpoint.clone(),
-        false => format!("{} is free", after.port),
+    let only_port = SockAddr { port: before.port, ..after } == before;
+    let detail = match only_port {
+        true => format!("{} is free", after.port),
+        false => endpoint.clone(),
     };
     Some((endpoint, detail))
 }

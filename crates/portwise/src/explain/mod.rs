@@ -24,6 +24,14 @@ pub fn describe(setting: &mut Setting, socket: &Socket) -> SocketReport {
     evidence::socket(setting, socket)
 }
 
+/// Ranges of ports, as the kernel writes them.
+pub fn ranges(list: &[(u16, u16)]) -> Vec<String> {
+    let range = |&(low, high): &(u16, u16)| {
+        if low == high { low.to_string() } else { format!("{low}-{high}") }
+    };
+    list.iter().map(range).collect()
+}
+
 /// The answer to one target, with everything `why` says about it.
 pub fn report(
     setting: &mut Setting,
@@ -44,6 +52,7 @@ pub fn report(
     };
     Report {
         asked: asked.into(),
+        program: setting.program.clone(),
         endpoint: target.shown.clone(),
         protocol: target.protocol,
         family: request.socket.family,

@@ -61,20 +61,22 @@ fn next_obstacle(setting: &mut Setting, case: &Case, verdict: &Verdict) -> Optio
             changed.push(case);
         }
     }
+    let mut next = None;
     for mut case in changed {
         let then = setting.decide_changed(&mut case);
-        let next = then.trace.last()?;
         if then.is_allowed() {
             return None;
         }
-        if next.finding == Finding::Stops && next.rule.id != step.rule.id {
-            let Outcome::Errno(errno) = next.rule.outcome else { return None };
-            let (title, id) = (next.rule.title, next.rule.id);
-            let text = format!("with that settled it would still fail ({errno}): {title} [{id}]");
-            return Some(Note { id: "next-obstacle", text, cites: cites(next.rule.cites) });
+        let last = then.trace.last()?;
+        if last.finding == Finding::Stops && last.rule.id != step.rule.id {
+            next.get_or_insert(last.rule);
         }
     }
-    None
+    let rule = next?;
+    let Outcome::Errno(errno) = rule.outcome else { return None };
+    let text =
+        format!("with that settled it would still fail ({errno}): {} [{}]", rule.fault, rule.id);
+    Some(Note { id: "next-obstacle", text, cites: cites(rule.cites) })
 }
 
 /// The step of the rule on reserved ports, if it stops the call or may.
@@ -193,13 +195,14 @@ fn own_addresses(case: &Case, target: &Target) -> Option<Note> {
         );
         return Some(note("tentative", text));
     }
-    let same_family = |ip: &IpAddr| ip.is_ipv4() == target.ip.is_ipv4();
+    let is_ipv4 = target.ip.to_canonical().is_ipv4();
+    let same_family = |ip: &IpAddr| ip.is_ipv4() == is_ipv4;
     let own: Vec<String> = interfaces
         .addresses()
         .filter(|(_, a)| same_family(&a.ip))
         .map(|(interface, a)| format!("{} ({})", a.ip, interface.name))
         .collect();
-    let family = if target.ip.is_ipv4() { "IPv4" } else { "IPv6" };
+    let family = if is_ipv4 { "IPv4" } else { "IPv6" };
     let known = if interfaces.complete { "" } else { "known " };
     let text = match own.len() {
         0 => format!("this host has no {known}{family} address"),
@@ -214,9 +217,8 @@ fn own_addresses(case: &Case, target: &Target) -> Option<Note> {
 }
 
 fn time_wait(case: &Case) -> Note {
-    let mut text = "TIME_WAIT: nobody holds that port any more, the kernel keeps it for late \
-        packets of a closed connection"
-        .to_string();
+    let mut text =
+        "TIME_WAIT: the kernel keeps the port for late packets of a closed connection".to_string();
     if case.host.kernel.family == KernelFamily::Linux {
         text += ", 60 seconds at most; with SO_REUSEADDR on both the old listener and the new one \
             there is no wait";
@@ -251,11 +253,15 @@ fn source_port(
     if !given_out {
         return None;
     }
+    // The sysctl takes the whole list.
+    let mut ranges = ports.reserved.clone();
+    ranges.push((target.port, target.port));
+    let reserved = super::ranges(&ranges).join(",");
     let text = format!(
         "nobody listens on the port: most likely the connection to {remote} is an outgoing one \
          and took it as its source port, from the automatic range {} to {}; \
-         `sudo sysctl net.ipv4.ip_local_reserved_ports={}` keeps it from that",
-        ports.low, ports.high, target.port
+         `sudo sysctl net.ipv4.ip_local_reserved_ports={reserved}` keeps it from that",
+        ports.low, ports.high
     );
     Some(note("source-port", text))
 }
@@ -314,7 +320,7 @@ fn listen_fails(case: &Case, verdict: &Verdict) -> Option<Note> {
     let listens = decide_parts(&host, &case.subject, &request);
     let stop = listens.trace.last().filter(|step| step.finding == Finding::Stops)?;
     let Outcome::Errno(errno) = stop.rule.outcome else { return None };
-    let text = format!("bind succeeds, but listen will fail ({errno}): {}", stop.rule.title);
+    let text = format!("bind succeeds, but listen will fail ({errno}): {}", stop.rule.fault);
     Some(Note { id: "listen-fails", text, cites: cites(stop.rule.cites) })
 }
 
@@ -328,9 +334,11 @@ fn device_refused(setting: &mut Setting, case: &Case) -> Option<Note> {
     let call = Call::SetOption(SockOption::BindToDevice(Some(device)));
     let verdict = setting.decide(&Request { call, socket });
     let step = verdict.obstacles().next()?;
-    let may = if verdict.is_refused() { "fails" } else { "may fail" };
     let Outcome::Errno(errno) = step.rule.outcome else { return None };
-    let (title, id) = (step.rule.title, step.rule.id);
-    let text = format!("SO_BINDTODEVICE before it {may} ({errno}): {title} [{id}]");
+    let (may, why) = match verdict.is_refused() {
+        true => ("fails", step.rule.fault),
+        false => ("may fail", step.rule.title),
+    };
+    let text = format!("SO_BINDTODEVICE before it {may} ({errno}): {why} [{}]", step.rule.id);
     Some(Note { id: "device-refused", text, cites: cites(step.rule.cites) })
 }

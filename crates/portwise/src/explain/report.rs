@@ -39,6 +39,9 @@ impl Answer {
 pub struct Report {
     /// The endpoint as it was typed.
     pub asked: String,
+    /// How to call this program again.
+    #[serde(skip)]
+    pub program: String,
     /// The address and port as `ss` prints them.
     pub endpoint: String,
     /// The protocol.
@@ -248,8 +251,8 @@ pub struct Note {
 /// A change that surely allows the call.
 #[derive(Clone, Debug, Serialize)]
 pub struct FixReport {
-    /// Stable name.
-    pub id: &'static str,
+    /// Stable name; of two changes that help only together both, with `+` between.
+    pub id: String,
     /// What to do.
     pub title: String,
     /// Who else gains by it.
@@ -261,7 +264,7 @@ pub struct FixReport {
     /// The command, as far as one works as typed.
     pub command: Option<String>,
     /// What else it does, and how long it lasts.
-    pub side_effects: &'static str,
+    pub side_effects: String,
 }
 
 /// The word for how far a fix reaches.

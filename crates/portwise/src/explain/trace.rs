@@ -17,6 +17,8 @@ pub struct StepReport {
     pub rule: &'static str,
     /// The requirement.
     pub title: &'static str,
+    /// What is so if the rule stops the call.
+    pub fault: &'static str,
     /// What the call answers if the rule stops it.
     pub outcome: Outcome,
     /// What the rule said.

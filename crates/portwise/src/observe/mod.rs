@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use portwise_model::{
     Case, Fact, FactKey, Family, Host, Missing, Request, SockAddr, SockOption, Socket, SocketId,
-    Subject, Verdict, decide_parts,
+    Subject, UserNs, Verdict, decide_parts,
     fix::{self, Proven},
 };
 use serde::{Deserialize, Serialize};
@@ -130,6 +130,8 @@ pub struct Setting {
     pub runner: Option<u32>,
     /// What is taken for granted because nothing was given or observed, in words.
     pub assumed: Vec<String>,
+    /// How to call this program again: its name, or the path by which it was called.
+    pub program: String,
     reasons: Vec<Missing>,
     observer: Box<dyn Observer>,
 }
@@ -144,6 +146,7 @@ impl Setting {
             is_self: false,
             runner: None,
             assumed: Vec::new(),
+            program: "portwise".into(),
             reasons: Vec::new(),
             observer,
         }
@@ -153,9 +156,15 @@ impl Setting {
     pub fn ask_as(&mut self, who: user::Named) {
         let from = "as a login process of that user";
         let capabilities = assumed::login_capabilities(who.uid);
+        // A login leaves the user namespace as it is; who made one is another matter.
+        let userns = match &self.subject.userns {
+            known if known.value() != Some(&UserNs::Creator) => known.clone(),
+            _ => Subject::not_asked(who.uid).userns,
+        };
         self.subject = Subject {
             user: who.name.map(Into::into),
             capabilities: Fact::known(capabilities, from),
+            userns,
             ..Subject::not_asked(who.uid)
         };
         (self.gid, self.is_self) = (who.gid, false);

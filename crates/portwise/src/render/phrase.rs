@@ -22,7 +22,12 @@ pub fn user(name: Option<&str>, uid: u32) -> String {
 
 /// Who may or may not: the name, or the number.
 pub fn subject(subject: &SubjectReport) -> String {
-    subject.user.clone().unwrap_or_else(|| format!("uid {}", subject.uid))
+    match subject.user.as_deref() {
+        // A user of this name is a person to nobody, and "nobody may not" says the opposite.
+        Some("nobody") => format!("user nobody (uid {})", subject.uid),
+        Some(name) => name.into(),
+        None => format!("uid {}", subject.uid),
+    }
 }
 
 fn who(subject: &SubjectReport) -> String {
@@ -30,9 +35,17 @@ fn who(subject: &SubjectReport) -> String {
     if subject.is_self { format!("you are {user}") } else { user }
 }
 
+/// Where a fact was read, to be put behind it: unless everything is wanted only what one would
+/// not think of, such as another user than the one who runs the program.
+fn place(from: &str, all: bool) -> String {
+    let plain = from.starts_with('/') || ["rtnetlink", "sock_diag", "assumed"].contains(&from);
+    if plain && !all { String::new() } else { format!(" ({from})") }
+}
+
 /// A fact that a rule looked at; `None` for one that goes without saying unless `all` is wanted.
 pub fn evidence(report: &Report, seen: &EvidenceReport, all: bool) -> Option<String> {
     use EvidenceReport::*;
+    let place = |from: &str| place(from, all);
     let text = match seen {
         Address { ip } if all => format!("address {ip}"),
         Port { port } if all => format!("port {port}"),
@@ -43,39 +56,46 @@ pub fn evidence(report: &Report, seen: &EvidenceReport, all: bool) -> Option<Str
             format!("{}{not}", who(&report.subject))
         }
         Sysctl { name, value, from } if name == "net.ipv4.ip_unprivileged_port_start" => {
-            format!("the limit is {value}: {name} ({from})")
+            format!("limit of this namespace: {name} is {value}{}", place(from))
         }
-        Sysctl { name, value, from } => format!("{name} is {value} ({from})"),
+        Sysctl { name, value, from } => format!("{name} is {value}{}", place(from)),
         Capability { name, counts: true, from, .. } => {
-            format!("{}, with {name} ({from})", who(&report.subject))
+            format!("{}, with {name}{}", who(&report.subject), place(from))
         }
         Capability { name, held: Some(true), from, .. } => {
-            format!("{}, with a {name} that does not count here ({from})", who(&report.subject))
+            let who = who(&report.subject);
+            format!("{who}, with a {name} that does not count here{}", place(from))
         }
         Capability { name, from, .. } => {
-            format!("{}, without {name} ({from})", who(&report.subject))
+            format!("{}, without {name}{}", who(&report.subject), place(from))
         }
-        UserNamespace { relation, from } => format!("{} ({from})", user_namespace(*relation)),
+        UserNamespace { relation: UserNs::Owner, .. } if !all => return None,
+        UserNamespace { relation, from } => {
+            format!("{}{}", user_namespace(*relation), place(from))
+        }
         LocalRoute { route: Some(found), device, from } => {
             let device = device.as_deref().map(|d| format!(" dev {d}")).unwrap_or_default();
-            format!("route {}{device} ({from})", route(found))
+            format!("route {}{device}{}", route(found), place(from))
         }
         LocalRoute { route: None, from, .. } => {
-            format!("no route of the table `local` covers {} ({from})", report.ip)
+            let ip = report.ip.to_canonical();
+            format!("no route of the table `local` covers {ip}{}", place(from))
         }
         InterfaceAddress { address: Some(address), device, state, from } => {
             let device = device.as_deref().unwrap_or("?");
             let state = state.map(address_state).unwrap_or_default();
-            format!("{device} has {address}{state} ({from})")
+            format!("{device} has {address}{state}{}", place(from))
         }
         InterfaceAddress { address: None, from, .. } => {
-            format!("no interface has {} ready for use ({from})", report.ip)
+            format!("no interface has {} ready for use{}", report.ip, place(from))
         }
-        Device { name, exists: true, from, .. } => format!("the interface {name} exists ({from})"),
+        Device { name, exists: true, from, .. } => {
+            format!("the interface {name} exists{}", place(from))
+        }
         Device { name, exists: false, from, .. } => {
-            format!("there is no interface {name} ({from})")
+            format!("there is no interface {name}{}", place(from))
         }
-        NoGate { gate, from } if all => format!("no {gate} in the way ({from})"),
+        NoGate { gate, from } if all => format!("no {gate} in the way{}", place(from)),
         Feature { feature, has: true, from } if all => {
             format!("{}: so it is here (since {}; by {from})", feature.title, feature.since)
         }
@@ -85,7 +105,9 @@ pub fn evidence(report: &Report, seen: &EvidenceReport, all: bool) -> Option<Str
         }
         InTheWay { socket } if all => format!("in the way: {}", self::socket(socket)),
         Beside { socket } if all => format!("not in the way: {}", self::socket(socket)),
-        LocalPorts { low, high, from } => format!("automatic ports: {low} to {high} ({from})"),
+        LocalPorts { low, high, from } => {
+            format!("automatic ports: {low} to {high}{}", place(from))
+        }
         SharedBefore { port } => {
             format!("the kernel remembers that port {port} is shared, and looks no further")
         }
@@ -219,7 +241,7 @@ pub fn no_holder(report: &Report, held: &HeldSocket, reason: NoHolder) -> String
     };
     let rest = match reason {
         NoHolder::Kernel if socket.state == State::TimeWait => {
-            "nobody holds it any more: the kernel keeps the port for late packets".into()
+            "nobody holds it any more, the kernel keeps the port".into()
         }
         NoHolder::Kernel if matches!(socket.state, State::Established | State::CloseWait) => {
             "no program has it open: its listener has not accepted it yet".into()
@@ -228,8 +250,9 @@ pub fn no_holder(report: &Report, held: &HeldSocket, reason: NoHolder) -> String
             "no program has it open any more: the kernel ends the connection".into()
         }
         NoHolder::NotRoot => format!(
-            "I cannot see the holder: not root; `sudo portwise why {}` shows it",
-            quoted(&report.asked)
+            "I cannot see the holder: not root; `sudo {} why {}` shows it",
+            quoted(&report.program),
+            quoted(&asked(report))
         ),
         NoHolder::NotAllowed => format!(
             "I cannot see the holder: {} processes may not be looked into",
@@ -241,6 +264,14 @@ pub fn no_holder(report: &Report, held: &HeldSocket, reason: NoHolder) -> String
         NoHolder::NotGiven => "who holds it is not among the facts given".into(),
     };
     format!("{owner}{rest}")
+}
+
+/// The endpoint as it was typed, with its protocol if that is not the usual one.
+fn asked(report: &Report) -> String {
+    match report.protocol {
+        Protocol::Tcp => report.asked.clone(),
+        Protocol::Udp => format!("{}/udp", report.asked),
+    }
 }
 
 /// Quotes an argument for the shell if it needs it.

@@ -1,13 +1,13 @@
 //! Reports as text.
 
-use portwise_model::Outcome;
+use portwise_model::{Missing, Outcome};
 
 use super::{
     page::{Color, Page, Style},
     phrase,
 };
 use crate::explain::{
-    Answer, CiteReport, Decision, FixReport, Found, HeldSocket, Report, Role, StepReport,
+    Answer, CiteReport, Decision, FixReport, Found, HeldSocket, Note, Report, Role, StepReport,
 };
 
 /// How much is said.
@@ -57,16 +57,22 @@ fn answer(page: &mut Page, report: &Report, detail: Detail) {
     if let Some(got) = &report.got {
         super::got::got(page, report, got, detail);
     }
+    // What a reader in a hurry needs comes first: cause, culprit, smallest fix.
     let all = detail == Detail::Verbose;
+    reasons(page, report);
+    sockets(page, report, |role| role != Role::Beside);
+    notes(page, report, all, is_cause);
+    hidden(page, report);
+    fixes(page, &report.fixes);
+    covers(page, report);
+    sockets(page, report, |role| role == Role::Beside);
+    notes(page, report, all, |note| !is_cause(note));
     if all {
+        page.blank();
         trace(page, report);
     } else {
-        reasons(page, report);
+        sources(page, report);
     }
-    notes(page, report, all);
-    sockets(page, report);
-    covers(page, report);
-    fixes(page, &report.fixes);
 }
 
 fn headline(report: &Report) -> (Color, String) {
@@ -100,29 +106,58 @@ fn errors(decision: &Decision) -> String {
 
 /// The rules that stop the call or may, with the facts they turn on.
 fn reasons(page: &mut Page, report: &Report) {
+    let mut missing = Vec::new();
     for step in report.obstacles() {
-        page.label("why");
-        page.named(step.title, step.rule);
+        match step.finding {
+            Found::Unknown => {
+                page.label("open");
+                page.text(step.title);
+            }
+            _ => {
+                page.label("why");
+                page.text(step.fault);
+            }
+        }
         if report.decision.errors().count() > 1 {
             page.text(&format!("answers {} if it stops the call", step.outcome));
         }
-        facts(page, report, step, false);
-        page.text(&source(report, step));
+        // What several rules miss is explained once.
+        let known = step.missing.as_ref().is_some_and(|fact| missing.contains(&fact));
+        facts(page, report, step, false, !known);
+        missing.extend(&step.missing);
     }
 }
 
-fn facts(page: &mut Page, report: &Report, step: &StepReport, all: bool) {
+fn facts(page: &mut Page, report: &Report, step: &StepReport, all: bool, explain: bool) {
     for seen in &step.evidence {
         if let Some(text) = phrase::evidence(report, seen, all) {
             page.text(&text);
         }
     }
-    if let Some(missing) = &step.missing {
-        let reveal = match missing.reveal.as_ref() {
-            "" => String::new(),
-            reveal => format!("; to find out: {reveal}"),
-        };
-        page.text(&format!("not known: {}{reveal}", missing.why));
+    match &step.missing {
+        Some(_) if !explain => page.text("not known: the same as above"),
+        Some(missing) => not_known(page, missing),
+        None => {}
+    }
+}
+
+fn not_known(page: &mut Page, missing: &Missing) {
+    let reveal = match missing.reveal.as_ref() {
+        "" => String::new(),
+        reveal => format!("; to find out: {reveal}"),
+    };
+    page.text(&format!("not known: {}{reveal}", missing.why));
+}
+
+/// The rules by name, with how they are known.
+fn sources(page: &mut Page, report: &Report) {
+    for step in report.obstacles() {
+        page.label("rule");
+        page.text(&match step.finding {
+            Found::Unknown => step.rule.to_string(),
+            _ => format!("{}: {}", step.rule, step.title),
+        });
+        page.text(&source(report, step));
     }
 }
 
@@ -148,7 +183,7 @@ fn trace(page: &mut Page, report: &Report) {
             Found::Unknown => "open",
         });
         page.named(step.title, step.rule);
-        facts(page, report, step, true);
+        facts(page, report, step, true, true);
         let note = step.basis.note.map(|note| format!(" ({note})")).unwrap_or_default();
         page.text(&format!("{}{note}", step.basis.how));
         for cite in &step.cites {
@@ -157,8 +192,13 @@ fn trace(page: &mut Page, report: &Report) {
     }
 }
 
-fn notes(page: &mut Page, report: &Report, all: bool) {
-    for note in &report.notes {
+/// Whether a note explains the answer, so that it stands before the fixes.
+fn is_cause(note: &Note) -> bool {
+    !matches!(note.id, "every-address-fails" | "not-ipnoprivports")
+}
+
+fn notes(page: &mut Page, report: &Report, all: bool, wanted: impl Fn(&Note) -> bool) {
+    for note in report.notes.iter().filter(|note| wanted(note)) {
         page.label("note");
         page.text(&note.text);
         let cites =
@@ -167,6 +207,9 @@ fn notes(page: &mut Page, report: &Report, all: bool) {
             page.text(&phrase::cite(cite));
         }
     }
+}
+
+fn hidden(page: &mut Page, report: &Report) {
     if let Some(missing) = &report.sockets_hidden {
         page.label("note");
         page.text(&format!("sockets: {}", missing.why));
@@ -177,9 +220,9 @@ fn notes(page: &mut Page, report: &Report, all: bool) {
 }
 
 /// The other sockets on the port, those alike together.
-fn sockets(page: &mut Page, report: &Report) {
+fn sockets(page: &mut Page, report: &Report, wanted: impl Fn(Role) -> bool) {
     let mut groups: Vec<(&HeldSocket, usize)> = Vec::new();
-    for held in &report.sockets {
+    for held in report.sockets.iter().filter(|held| wanted(held.role)) {
         match groups.iter_mut().find(|(other, _)| alike(other, held)) {
             Some((_, count)) => *count += 1,
             None => groups.push((held, 1)),
@@ -252,7 +295,7 @@ fn fixes(page: &mut Page, fixes: &[FixReport]) {
             page.command(command);
         }
         if !fix.side_effects.is_empty() {
-            page.detail(fix.side_effects);
+            page.detail(&fix.side_effects);
         }
     }
 }

@@ -210,16 +210,7 @@ fn sysctls(page: &mut Page, host: &Host) {
     if let Fact::Known { value, from } = &host.local_ports {
         let mut text = format!("automatic ports {} to {}", value.low, value.high);
         if !value.reserved.is_empty() {
-            let ranges: Vec<String> = value
-                .reserved
-                .iter()
-                .map(
-                    |(low, high)| {
-                        if low == high { low.to_string() } else { format!("{low}-{high}") }
-                    },
-                )
-                .collect();
-            text += &format!(" without {}", ranges.join(", "));
+            text += &format!(" without {}", crate::explain::ranges(&value.reserved).join(", "));
         }
         page.fact("ports", &text, from);
     }

@@ -12,7 +12,6 @@ use crate::{
 
 mod ask;
 pub mod check;
-pub mod completions;
 pub mod conform;
 pub mod explain;
 pub mod facts;
