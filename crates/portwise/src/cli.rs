@@ -7,7 +7,7 @@ use std::{
     process::ExitCode,
 };
 
-use clap::{CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use portwise_model::Family;
 
 use crate::{
@@ -91,6 +91,12 @@ Examples:
   sudo portwise facts -o there.json         then, anywhere: portwise why 80 --facts there.json
   portwise facts --on macos-15              what is assumed of that kernel";
 
+const COMPLETIONS_EXAMPLES: &str = "\
+Examples:
+  portwise completions bash >~/.local/share/bash-completion/completions/portwise
+  portwise completions zsh >~/.zfunc/_portwise     in a directory of $fpath
+  portwise completions fish >~/.config/fish/completions/portwise.fish";
+
 const CONFORM_EXAMPLES: &str = "\
 The last two lines count: `steps: N checked, A agree, D disagree` and
 `conform: N scenarios, A agree, D disagree, U unsupported`.
@@ -116,6 +122,9 @@ enum Verb {
     /// What is known about this machine, where it was read, and what could not be
     #[command(after_help = FACTS_EXAMPLES)]
     Facts(verb::facts::Args),
+    /// What makes bash, zsh or fish complete the command line
+    #[command(after_help = COMPLETIONS_EXAMPLES)]
+    Completions(verb::completions::Args),
     /// Recorded scenarios replayed on the model or the running kernel, or random ones on both
     #[command(after_help = CONFORM_EXAMPLES)]
     Conform(verb::conform::Args),
@@ -297,6 +306,19 @@ impl Output<'_> {
     }
 }
 
+/// The command line, for what is generated from it.
+pub fn command() -> clap::Command {
+    Cli::command()
+}
+
+/// The command line without its leading endpoints: behind such a list the completion of zsh no
+/// longer sees the verb. Endpoints cannot be completed anyway.
+pub fn verbs() -> clap::Command {
+    let bare = clap::Command::new("portwise").version(env!("CARGO_PKG_VERSION"));
+    let bare = Global::augment_args(bare.disable_help_subcommand(true));
+    Verb::augment_subcommands(verb::why::GotArg::augment_args(bare))
+}
+
 /// Runs the command line of this process.
 pub fn main() -> ExitCode {
     // Standard error is not kept locked: a thread that panics must be able to say so.
@@ -334,6 +356,7 @@ pub fn run(
         Some(Verb::Check(args)) => verb::check::run(args, &cli.global, &mut output),
         Some(Verb::Explain(args)) => verb::explain::run(args, &cli.global, &mut output),
         Some(Verb::Facts(args)) => verb::facts::run(args, &cli.global, &mut output),
+        Some(Verb::Completions(args)) => Ok(verb::completions::run(args, &mut output)),
         Some(Verb::Conform(args)) => verb::conform::run(args, &cli.global, &mut output),
         None if cli.endpoints.is_empty() => {
             output.data(&Cli::command().render_help().to_string());

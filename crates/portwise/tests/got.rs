@@ -279,3 +279,18 @@ fn nothing_of_a_message_reaches_the_terminal_raw() {
         }
     }
 }
+
+/// What the kernel under us really says, read back.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_real_refusal_is_explained() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let at = listener.local_addr().unwrap();
+    let error = std::net::TcpListener::bind(at).unwrap_err();
+    let (status, text) = about(&format!("cannot bind {at}: {error}"), &[]);
+    let expected = "EADDRINUSE, \"Address already in use\": what the kernel answers here";
+    assert!(status == 1 && text.contains(expected), "{error}: {text}");
+    drop(listener);
+    let (_, text) = about(&format!("cannot bind {at}: {error}"), &[]);
+    assert!(text.contains("not now; at that time a socket may have held the port"), "{text}");
+}

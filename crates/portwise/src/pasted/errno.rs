@@ -172,11 +172,12 @@ pub(super) struct Found {
 /// Finds every errno of a message.
 pub(super) fn find(words: &Words<'_>) -> Vec<Found> {
     let lower = words.text.to_ascii_lowercase();
+    let ends: Vec<usize> = lower.match_indices('\n').map(|(at, _)| at).collect();
     let mut found = Vec::new();
     let mut add = |phrase: &str, errno, how, system| {
         for (at, _) in lower.match_indices(phrase) {
             if is_whole(&lower, at, phrase) {
-                let line = lower[..at].matches('\n').count();
+                let line = ends.partition_point(|&end| end < at);
                 found.push(Found { errno, how, system, at, line });
             }
         }

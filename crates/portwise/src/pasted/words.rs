@@ -1,5 +1,9 @@
 //! A message as words with their places. Words are ASCII, everything else separates them.
 
+/// How far words of a line are looked at for what they say of another: no sentence is longer, and a
+/// text without line breaks is not searched again for each of its words.
+const NEAR: usize = 40;
+
 /// One word of a message.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Word<'a> {
@@ -68,16 +72,16 @@ impl<'a> Words<'a> {
         &self.text[from..self.list.get(index).map_or(self.text.len(), |word| word.start)]
     }
 
-    /// The words before `index` on its line, nearest first.
+    /// The nearest words before `index` on its line, the nearest first.
     pub(super) fn before(&self, index: usize) -> impl Iterator<Item = &Word<'a>> {
         let line = self.list[index].line;
-        self.list[..index].iter().rev().take_while(move |word| word.line == line)
+        self.list[..index].iter().rev().take(NEAR).take_while(move |word| word.line == line)
     }
 
-    /// The words behind `index` on its line.
+    /// The nearest words behind `index` on its line.
     pub(super) fn behind(&self, index: usize) -> impl Iterator<Item = &Word<'a>> {
         let line = self.list[index].line;
-        self.list[index + 1..].iter().take_while(move |word| word.line == line)
+        self.list[index + 1..].iter().take(NEAR).take_while(move |word| word.line == line)
     }
 }
 

@@ -12,6 +12,7 @@ use crate::{
 
 mod ask;
 pub mod check;
+pub mod completions;
 pub mod conform;
 pub mod explain;
 pub mod facts;

@@ -1,0 +1,170 @@
+# Print an optspec for argparse to handle cmd's options that are independent of any subcommand.
+function __fish_portwise_global_optspecs
+    string join \n 4/ipv4 6/ipv6 as= on= has= facts= reuseaddr reuseport v6only dev= freebind j/json v/verbose q/quiet color= got= h/help V/version
+end
+
+function __fish_portwise_needs_command
+    # Figure out if the current invocation already has a command.
+    set -l cmd (commandline -opc)
+    set -e cmd[1]
+    argparse -s (__fish_portwise_global_optspecs) -- $cmd 2>/dev/null
+    or return
+    if set -q argv[1]
+        # Also print the command, so this can be used to figure out what it is.
+        echo $argv[1]
+        return 1
+    end
+    return 0
+end
+
+function __fish_portwise_using_subcommand
+    set -l cmd (__fish_portwise_needs_command)
+    test -z "$cmd"
+    and return 1
+    contains -- $cmd[1] $argv
+end
+
+complete -c portwise -n "__fish_portwise_needs_command" -l as -d 'Ask as a login process of this user, without capabilities unless it is root' -r
+complete -c portwise -n "__fish_portwise_needs_command" -l on -d 'Ask another kernel, such as linux-6.12, macos-15 or xnu-4903.231.4' -r
+complete -c portwise -n "__fish_portwise_needs_command" -l has -d 'With --on: an address that the host has, such as 192.0.2.10/24 or fe80::1/64%eth0' -r
+complete -c portwise -n "__fish_portwise_needs_command" -l facts -d 'Take the facts from a file that `portwise facts -o FILE` wrote' -r -F
+complete -c portwise -n "__fish_portwise_needs_command" -l dev -d 'The socket is bound to this interface (SO_BINDTODEVICE)' -r
+complete -c portwise -n "__fish_portwise_needs_command" -l color -d 'When to colour: auto (on a terminal, unless NO_COLOR is set), always, never' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set'
+always\t'Always'
+never\t'Never'"
+complete -c portwise -n "__fish_portwise_needs_command" -l got -d 'A program got this errno, by name or number: which rules could have given it' -r
+complete -c portwise -n "__fish_portwise_needs_command" -s 4 -l ipv4 -d 'Only the IPv4 addresses of a name; for a bare port 0.0.0.0'
+complete -c portwise -n "__fish_portwise_needs_command" -s 6 -l ipv6 -d 'Only the IPv6 addresses of a name; for a bare port ::'
+complete -c portwise -n "__fish_portwise_needs_command" -l reuseaddr -d 'The socket has SO_REUSEADDR'
+complete -c portwise -n "__fish_portwise_needs_command" -l reuseport -d 'The socket has SO_REUSEPORT'
+complete -c portwise -n "__fish_portwise_needs_command" -l v6only -d 'The socket has IPV6_V6ONLY'
+complete -c portwise -n "__fish_portwise_needs_command" -l freebind -d 'The socket has IP_FREEBIND'
+complete -c portwise -n "__fish_portwise_needs_command" -s j -l json -d 'Answer in JSON'
+complete -c portwise -n "__fish_portwise_needs_command" -s v -l verbose -d 'Say every rule tried, every fact and every source'
+complete -c portwise -n "__fish_portwise_needs_command" -s q -l quiet -d 'Say less: why only its first line, check nothing but the exit status'
+complete -c portwise -n "__fish_portwise_needs_command" -s h -l help -d 'Print help'
+complete -c portwise -n "__fish_portwise_needs_command" -s V -l version -d 'Print version'
+complete -c portwise -n "__fish_portwise_needs_command" -f -a "why" -d 'May it be bound, what stops it, who holds it, what it covers, what helps'
+complete -c portwise -n "__fish_portwise_needs_command" -f -a "check" -d 'One line for each endpoint, and an exit status for scripts'
+complete -c portwise -n "__fish_portwise_needs_command" -f -a "explain" -d 'The page of a rule, what an address means, or the list of all rules'
+complete -c portwise -n "__fish_portwise_needs_command" -f -a "facts" -d 'What is known about this machine, where it was read, and what could not be'
+complete -c portwise -n "__fish_portwise_needs_command" -f -a "completions" -d 'What makes bash, zsh or fish complete the command line'
+complete -c portwise -n "__fish_portwise_needs_command" -f -a "conform" -d 'Recorded scenarios replayed on the model or the running kernel, or random ones on both'
+complete -c portwise -n "__fish_portwise_using_subcommand why" -l got -d 'A program got this errno, by name or number: which rules could have given it' -r
+complete -c portwise -n "__fish_portwise_using_subcommand why" -l as -d 'Ask as a login process of this user, without capabilities unless it is root' -r
+complete -c portwise -n "__fish_portwise_using_subcommand why" -l on -d 'Ask another kernel, such as linux-6.12, macos-15 or xnu-4903.231.4' -r
+complete -c portwise -n "__fish_portwise_using_subcommand why" -l has -d 'With --on: an address that the host has, such as 192.0.2.10/24 or fe80::1/64%eth0' -r
+complete -c portwise -n "__fish_portwise_using_subcommand why" -l facts -d 'Take the facts from a file that `portwise facts -o FILE` wrote' -r -F
+complete -c portwise -n "__fish_portwise_using_subcommand why" -l dev -d 'The socket is bound to this interface (SO_BINDTODEVICE)' -r
+complete -c portwise -n "__fish_portwise_using_subcommand why" -l color -d 'When to colour: auto (on a terminal, unless NO_COLOR is set), always, never' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set'
+always\t'Always'
+never\t'Never'"
+complete -c portwise -n "__fish_portwise_using_subcommand why" -s 4 -l ipv4 -d 'Only the IPv4 addresses of a name; for a bare port 0.0.0.0'
+complete -c portwise -n "__fish_portwise_using_subcommand why" -s 6 -l ipv6 -d 'Only the IPv6 addresses of a name; for a bare port ::'
+complete -c portwise -n "__fish_portwise_using_subcommand why" -l reuseaddr -d 'The socket has SO_REUSEADDR'
+complete -c portwise -n "__fish_portwise_using_subcommand why" -l reuseport -d 'The socket has SO_REUSEPORT'
+complete -c portwise -n "__fish_portwise_using_subcommand why" -l v6only -d 'The socket has IPV6_V6ONLY'
+complete -c portwise -n "__fish_portwise_using_subcommand why" -l freebind -d 'The socket has IP_FREEBIND'
+complete -c portwise -n "__fish_portwise_using_subcommand why" -s j -l json -d 'Answer in JSON'
+complete -c portwise -n "__fish_portwise_using_subcommand why" -s v -l verbose -d 'Say every rule tried, every fact and every source'
+complete -c portwise -n "__fish_portwise_using_subcommand why" -s q -l quiet -d 'Say less: why only its first line, check nothing but the exit status'
+complete -c portwise -n "__fish_portwise_using_subcommand why" -s h -l help -d 'Print help'
+complete -c portwise -n "__fish_portwise_using_subcommand check" -l as -d 'Ask as a login process of this user, without capabilities unless it is root' -r
+complete -c portwise -n "__fish_portwise_using_subcommand check" -l on -d 'Ask another kernel, such as linux-6.12, macos-15 or xnu-4903.231.4' -r
+complete -c portwise -n "__fish_portwise_using_subcommand check" -l has -d 'With --on: an address that the host has, such as 192.0.2.10/24 or fe80::1/64%eth0' -r
+complete -c portwise -n "__fish_portwise_using_subcommand check" -l facts -d 'Take the facts from a file that `portwise facts -o FILE` wrote' -r -F
+complete -c portwise -n "__fish_portwise_using_subcommand check" -l dev -d 'The socket is bound to this interface (SO_BINDTODEVICE)' -r
+complete -c portwise -n "__fish_portwise_using_subcommand check" -l color -d 'When to colour: auto (on a terminal, unless NO_COLOR is set), always, never' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set'
+always\t'Always'
+never\t'Never'"
+complete -c portwise -n "__fish_portwise_using_subcommand check" -s 4 -l ipv4 -d 'Only the IPv4 addresses of a name; for a bare port 0.0.0.0'
+complete -c portwise -n "__fish_portwise_using_subcommand check" -s 6 -l ipv6 -d 'Only the IPv6 addresses of a name; for a bare port ::'
+complete -c portwise -n "__fish_portwise_using_subcommand check" -l reuseaddr -d 'The socket has SO_REUSEADDR'
+complete -c portwise -n "__fish_portwise_using_subcommand check" -l reuseport -d 'The socket has SO_REUSEPORT'
+complete -c portwise -n "__fish_portwise_using_subcommand check" -l v6only -d 'The socket has IPV6_V6ONLY'
+complete -c portwise -n "__fish_portwise_using_subcommand check" -l freebind -d 'The socket has IP_FREEBIND'
+complete -c portwise -n "__fish_portwise_using_subcommand check" -s j -l json -d 'Answer in JSON'
+complete -c portwise -n "__fish_portwise_using_subcommand check" -s v -l verbose -d 'Say every rule tried, every fact and every source'
+complete -c portwise -n "__fish_portwise_using_subcommand check" -s q -l quiet -d 'Say less: why only its first line, check nothing but the exit status'
+complete -c portwise -n "__fish_portwise_using_subcommand check" -s h -l help -d 'Print help'
+complete -c portwise -n "__fish_portwise_using_subcommand explain" -l as -d 'Ask as a login process of this user, without capabilities unless it is root' -r
+complete -c portwise -n "__fish_portwise_using_subcommand explain" -l on -d 'Ask another kernel, such as linux-6.12, macos-15 or xnu-4903.231.4' -r
+complete -c portwise -n "__fish_portwise_using_subcommand explain" -l has -d 'With --on: an address that the host has, such as 192.0.2.10/24 or fe80::1/64%eth0' -r
+complete -c portwise -n "__fish_portwise_using_subcommand explain" -l facts -d 'Take the facts from a file that `portwise facts -o FILE` wrote' -r -F
+complete -c portwise -n "__fish_portwise_using_subcommand explain" -l dev -d 'The socket is bound to this interface (SO_BINDTODEVICE)' -r
+complete -c portwise -n "__fish_portwise_using_subcommand explain" -l color -d 'When to colour: auto (on a terminal, unless NO_COLOR is set), always, never' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set'
+always\t'Always'
+never\t'Never'"
+complete -c portwise -n "__fish_portwise_using_subcommand explain" -l cites -d 'One line for each place that is cited: id, repository, revision, file, function, identifier, with tabs between'
+complete -c portwise -n "__fish_portwise_using_subcommand explain" -s 4 -l ipv4 -d 'Only the IPv4 addresses of a name; for a bare port 0.0.0.0'
+complete -c portwise -n "__fish_portwise_using_subcommand explain" -s 6 -l ipv6 -d 'Only the IPv6 addresses of a name; for a bare port ::'
+complete -c portwise -n "__fish_portwise_using_subcommand explain" -l reuseaddr -d 'The socket has SO_REUSEADDR'
+complete -c portwise -n "__fish_portwise_using_subcommand explain" -l reuseport -d 'The socket has SO_REUSEPORT'
+complete -c portwise -n "__fish_portwise_using_subcommand explain" -l v6only -d 'The socket has IPV6_V6ONLY'
+complete -c portwise -n "__fish_portwise_using_subcommand explain" -l freebind -d 'The socket has IP_FREEBIND'
+complete -c portwise -n "__fish_portwise_using_subcommand explain" -s j -l json -d 'Answer in JSON'
+complete -c portwise -n "__fish_portwise_using_subcommand explain" -s v -l verbose -d 'Say every rule tried, every fact and every source'
+complete -c portwise -n "__fish_portwise_using_subcommand explain" -s q -l quiet -d 'Say less: why only its first line, check nothing but the exit status'
+complete -c portwise -n "__fish_portwise_using_subcommand explain" -s h -l help -d 'Print help'
+complete -c portwise -n "__fish_portwise_using_subcommand facts" -s o -l output -d 'Write the facts as JSON into this file, for --facts' -r -F
+complete -c portwise -n "__fish_portwise_using_subcommand facts" -l as -d 'Ask as a login process of this user, without capabilities unless it is root' -r
+complete -c portwise -n "__fish_portwise_using_subcommand facts" -l on -d 'Ask another kernel, such as linux-6.12, macos-15 or xnu-4903.231.4' -r
+complete -c portwise -n "__fish_portwise_using_subcommand facts" -l has -d 'With --on: an address that the host has, such as 192.0.2.10/24 or fe80::1/64%eth0' -r
+complete -c portwise -n "__fish_portwise_using_subcommand facts" -l facts -d 'Take the facts from a file that `portwise facts -o FILE` wrote' -r -F
+complete -c portwise -n "__fish_portwise_using_subcommand facts" -l dev -d 'The socket is bound to this interface (SO_BINDTODEVICE)' -r
+complete -c portwise -n "__fish_portwise_using_subcommand facts" -l color -d 'When to colour: auto (on a terminal, unless NO_COLOR is set), always, never' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set'
+always\t'Always'
+never\t'Never'"
+complete -c portwise -n "__fish_portwise_using_subcommand facts" -s 4 -l ipv4 -d 'Only the IPv4 addresses of a name; for a bare port 0.0.0.0'
+complete -c portwise -n "__fish_portwise_using_subcommand facts" -s 6 -l ipv6 -d 'Only the IPv6 addresses of a name; for a bare port ::'
+complete -c portwise -n "__fish_portwise_using_subcommand facts" -l reuseaddr -d 'The socket has SO_REUSEADDR'
+complete -c portwise -n "__fish_portwise_using_subcommand facts" -l reuseport -d 'The socket has SO_REUSEPORT'
+complete -c portwise -n "__fish_portwise_using_subcommand facts" -l v6only -d 'The socket has IPV6_V6ONLY'
+complete -c portwise -n "__fish_portwise_using_subcommand facts" -l freebind -d 'The socket has IP_FREEBIND'
+complete -c portwise -n "__fish_portwise_using_subcommand facts" -s j -l json -d 'Answer in JSON'
+complete -c portwise -n "__fish_portwise_using_subcommand facts" -s v -l verbose -d 'Say every rule tried, every fact and every source'
+complete -c portwise -n "__fish_portwise_using_subcommand facts" -s q -l quiet -d 'Say less: why only its first line, check nothing but the exit status'
+complete -c portwise -n "__fish_portwise_using_subcommand facts" -s h -l help -d 'Print help'
+complete -c portwise -n "__fish_portwise_using_subcommand completions" -l as -d 'Ask as a login process of this user, without capabilities unless it is root' -r
+complete -c portwise -n "__fish_portwise_using_subcommand completions" -l on -d 'Ask another kernel, such as linux-6.12, macos-15 or xnu-4903.231.4' -r
+complete -c portwise -n "__fish_portwise_using_subcommand completions" -l has -d 'With --on: an address that the host has, such as 192.0.2.10/24 or fe80::1/64%eth0' -r
+complete -c portwise -n "__fish_portwise_using_subcommand completions" -l facts -d 'Take the facts from a file that `portwise facts -o FILE` wrote' -r -F
+complete -c portwise -n "__fish_portwise_using_subcommand completions" -l dev -d 'The socket is bound to this interface (SO_BINDTODEVICE)' -r
+complete -c portwise -n "__fish_portwise_using_subcommand completions" -l color -d 'When to colour: auto (on a terminal, unless NO_COLOR is set), always, never' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set'
+always\t'Always'
+never\t'Never'"
+complete -c portwise -n "__fish_portwise_using_subcommand completions" -s 4 -l ipv4 -d 'Only the IPv4 addresses of a name; for a bare port 0.0.0.0'
+complete -c portwise -n "__fish_portwise_using_subcommand completions" -s 6 -l ipv6 -d 'Only the IPv6 addresses of a name; for a bare port ::'
+complete -c portwise -n "__fish_portwise_using_subcommand completions" -l reuseaddr -d 'The socket has SO_REUSEADDR'
+complete -c portwise -n "__fish_portwise_using_subcommand completions" -l reuseport -d 'The socket has SO_REUSEPORT'
+complete -c portwise -n "__fish_portwise_using_subcommand completions" -l v6only -d 'The socket has IPV6_V6ONLY'
+complete -c portwise -n "__fish_portwise_using_subcommand completions" -l freebind -d 'The socket has IP_FREEBIND'
+complete -c portwise -n "__fish_portwise_using_subcommand completions" -s j -l json -d 'Answer in JSON'
+complete -c portwise -n "__fish_portwise_using_subcommand completions" -s v -l verbose -d 'Say every rule tried, every fact and every source'
+complete -c portwise -n "__fish_portwise_using_subcommand completions" -s q -l quiet -d 'Say less: why only its first line, check nothing but the exit status'
+complete -c portwise -n "__fish_portwise_using_subcommand completions" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c portwise -n "__fish_portwise_using_subcommand conform" -l random -d 'Play N random scenarios on the model and on the running kernel, in private network namespaces' -r
+complete -c portwise -n "__fish_portwise_using_subcommand conform" -l seed -d 'With --random: which scenarios; the same seed gives the same ones everywhere' -r
+complete -c portwise -n "__fish_portwise_using_subcommand conform" -l skip -d 'With --random: leave out the first N of them' -r
+complete -c portwise -n "__fish_portwise_using_subcommand conform" -l jobs -d 'With --random or --live: how many threads; one for each processor by default' -r
+complete -c portwise -n "__fish_portwise_using_subcommand conform" -l record -d 'With --random: write every scenario, with what the kernel answered, into a file' -r -F
+complete -c portwise -n "__fish_portwise_using_subcommand conform" -l out -d 'With --random: where a disagreement is written; by default into the directory for temporary files' -r -F
+complete -c portwise -n "__fish_portwise_using_subcommand conform" -l as -d 'Ask as a login process of this user, without capabilities unless it is root' -r
+complete -c portwise -n "__fish_portwise_using_subcommand conform" -l on -d 'Ask another kernel, such as linux-6.12, macos-15 or xnu-4903.231.4' -r
+complete -c portwise -n "__fish_portwise_using_subcommand conform" -l has -d 'With --on: an address that the host has, such as 192.0.2.10/24 or fe80::1/64%eth0' -r
+complete -c portwise -n "__fish_portwise_using_subcommand conform" -l facts -d 'Take the facts from a file that `portwise facts -o FILE` wrote' -r -F
+complete -c portwise -n "__fish_portwise_using_subcommand conform" -l dev -d 'The socket is bound to this interface (SO_BINDTODEVICE)' -r
+complete -c portwise -n "__fish_portwise_using_subcommand conform" -l color -d 'When to colour: auto (on a terminal, unless NO_COLOR is set), always, never' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set'
+always\t'Always'
+never\t'Never'"
+complete -c portwise -n "__fish_portwise_using_subcommand conform" -l live -d 'Replay the files on the running kernel instead of the model, each scenario in a fresh network namespace; the shell commands in the files are run'
+complete -c portwise -n "__fish_portwise_using_subcommand conform" -s 4 -l ipv4 -d 'Only the IPv4 addresses of a name; for a bare port 0.0.0.0'
+complete -c portwise -n "__fish_portwise_using_subcommand conform" -s 6 -l ipv6 -d 'Only the IPv6 addresses of a name; for a bare port ::'
+complete -c portwise -n "__fish_portwise_using_subcommand conform" -l reuseaddr -d 'The socket has SO_REUSEADDR'
+complete -c portwise -n "__fish_portwise_using_subcommand conform" -l reuseport -d 'The socket has SO_REUSEPORT'
+complete -c portwise -n "__fish_portwise_using_subcommand conform" -l v6only -d 'The socket has IPV6_V6ONLY'
+complete -c portwise -n "__fish_portwise_using_subcommand conform" -l freebind -d 'The socket has IP_FREEBIND'
+complete -c portwise -n "__fish_portwise_using_subcommand conform" -s j -l json -d 'Answer in JSON'
+complete -c portwise -n "__fish_portwise_using_subcommand conform" -s v -l verbose -d 'Say every rule tried, every fact and every source'
+complete -c portwise -n "__fish_portwise_using_subcommand conform" -s q -l quiet -d 'Say less: why only its first line, check nothing but the exit status'
+complete -c portwise -n "__fish_portwise_using_subcommand conform" -s h -l help -d 'Print help'
