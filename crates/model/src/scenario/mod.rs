@@ -3,6 +3,7 @@
 //! [`format`] is the file, [`Replay`] plays one on a [`Backend`]: the model ([`Modelled`]) or,
 //! elsewhere, a running kernel.
 
+mod arguments;
 mod backend;
 mod commands;
 pub mod format;
