@@ -102,7 +102,11 @@ impl FromStr for Endpoint {
         parse(typed).map_err(|(what, example)| BadEndpoint {
             text: shortened(typed),
             what: shortened(&what),
-            example: shortened(&example),
+            // What was typed may be odd in more than one place.
+            example: match example.split(" or ").all(|one| parse(one).is_ok()) {
+                true if example == shortened(&example) => example,
+                _ => "127.0.0.1:80".into(),
+            },
         })
     }
 }
@@ -130,7 +134,7 @@ fn parse(typed: &str) -> Result<Endpoint, Wrong> {
 
 fn split_protocol(typed: &str) -> Result<(&str, Protocol), Wrong> {
     let Some((text, protocol)) = typed.rsplit_once('/') else { return Ok((typed, Protocol::Tcp)) };
-    match protocol {
+    match protocol.to_ascii_lowercase().as_str() {
         "tcp" => Ok((text, Protocol::Tcp)),
         "udp" => Ok((text, Protocol::Udp)),
         "mptcp" | "sctp" => {
@@ -209,6 +213,9 @@ fn ipv4_or_name(text: &str) -> Result<Address, Wrong> {
     if text.bytes().all(|b| b.is_ascii_digit() || b == b'.') {
         let what = format!("`{text}` is no IPv4 address, it has four numbers of 0 to 255");
         return wrong(what, "127.0.0.1:80");
+    }
+    if text.len() > 253 {
+        return wrong("a host name has at most 253 characters", "localhost:3000");
     }
     let fits = |c: char| c.is_ascii_alphanumeric() || "-._".contains(c);
     if let Some(odd) = text.chars().find(|&c| !fits(c)) {

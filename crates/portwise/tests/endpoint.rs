@@ -33,6 +33,7 @@ fn what_ss_prints_is_understood() {
         ("*:53/udp", Address::Every, 53, Udp),
         ("3000", Address::Bare, 3000, Tcp),
         ("53/udp", Address::Bare, 53, Udp),
+        ("53/UDP", Address::Bare, 53, Udp),
         ("localhost:3000", Address::Name("localhost".into()), 3000, Tcp),
         ("my-host.example:8080", Address::Name("my-host.example".into()), 8080, Tcp),
         // Without brackets, where only one reading is possible.
@@ -75,6 +76,7 @@ fn a_bad_endpoint_gets_one_line_with_the_fault_and_an_example() {
         ("a b:80", "` ` is not part of a host name", "localhost:3000"),
         ("hö:80", "`ö` is not part of a host name", "localhost:3000"),
         ("localhost", "the port is missing", "localhost:80"),
+        ("80 ", "the port is missing", ", such as 127.0.0.1:80"),
     ] {
         let error = text.parse::<Endpoint>().expect_err(text).to_string();
         assert!(error.contains(fault) && error.contains(example), "{text}: {error}");
@@ -111,13 +113,17 @@ fn a_bare_port_is_asked_on_every_address() {
 }
 
 proptest! {
-    /// No text makes the parser panic, every refusal is one printable line.
+    /// No text makes the parser panic, every refusal is one printable line with an example that works.
     #[test]
     fn any_text_is_answered(text in "\\PC*|[\\[\\]:.%*/0-9a-f]{0,40}|(?s).{0,80}") {
         if let Err(error) = text.parse::<Endpoint>() {
             let line = error.to_string();
             prop_assert!(!line.chars().any(char::is_control), "{line}");
             prop_assert!(line.chars().count() < 900, "{line}");
+            let (_, examples) = line.rsplit_once(", such as ").expect("there is an example");
+            for example in examples.split(" or ") {
+                prop_assert!(example.parse::<Endpoint>().is_ok(), "{line}");
+            }
         }
     }
 

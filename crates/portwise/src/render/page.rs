@@ -2,7 +2,7 @@
 
 use super::clean;
 
-const WIDTH: usize = 80;
+pub(super) const WIDTH: usize = 80;
 const LABEL: usize = 9;
 
 /// Whether text may be coloured.
@@ -149,6 +149,12 @@ impl Page {
         self.out.push('\n');
     }
 
+    /// Adds a page of ours, its prose wrapped.
+    pub fn markdown(&mut self, text: &str) {
+        self.out.push_str(super::markdown::reflow(text).trim_end_matches('\n'));
+        self.out.push('\n');
+    }
+
     /// Adds an item of a list.
     pub fn item(&mut self, text: &str) {
         let text = clean(text);
@@ -191,7 +197,7 @@ impl Page {
 
 /// Breaks text at blanks into lines of at most `first`, then `others` characters; longer words
 /// stay whole.
-fn wrap(text: &str, first: usize, others: usize) -> Vec<&str> {
+pub(super) fn wrap(text: &str, first: usize, others: usize) -> Vec<&str> {
     let mut lines = Vec::new();
     let mut rest = text.trim_end();
     let mut width = first;

@@ -193,7 +193,7 @@ fn pages(found: &Document, style: Style) -> String {
         page.text(&format!("{}{note}", rule.basis.how));
         sources(&mut page, &rule.cites);
         page.blank();
-        page.plain(rule.page);
+        page.markdown(rule.page);
     }
     for feature in &found.features {
         page.heading(feature.id);
