@@ -189,8 +189,8 @@ fn own_addresses(case: &Case, target: &Target) -> Option<Note> {
         interfaces.addresses().find(|(_, a)| a.ip == target.ip && a.state == AddrState::Tentative)
     {
         let text = format!(
-            "{} has the address, but it is tentative: duplicate address detection has not ended \
-             or found a duplicate; it takes a second or two, and never ends without a carrier",
+            "{} has the address, but it is tentative: wait until duplicate address detection \
+             ends, a second or two, unless it found a duplicate; it never ends without a carrier",
             interface.name
         );
         return Some(note("tentative", text));
