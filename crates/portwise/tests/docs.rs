@@ -24,7 +24,8 @@ fn cli_reference_is_current() {
     compare("cli.md", &cli_reference());
 }
 
-/// What the README shows of other kernels depends on nothing here, so it has to be what is printed.
+/// What the README shows of other kernels and recorded scenarios depends on nothing here, so it has
+/// to be what is printed.
 #[test]
 fn readme_shows_what_is_printed() {
     let readme = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../README.md");
@@ -33,12 +34,19 @@ fn readme_shows_what_is_printed() {
     for block in readme.split("```").skip(1).step_by(2) {
         let Some((command, shown)) = block.trim_start().split_once('\n') else { continue };
         let Some(args) = command.strip_prefix("$ portwise ") else { continue };
-        if args.contains("--on ") {
+        let (args, tail) = match args.split_once(" | tail -n ") {
+            Some((args, n)) => (args, n.parse().expect("a number of lines")),
+            None => (args, usize::MAX),
+        };
+        if args.contains("--on ") || args.starts_with("conform tests/data/") {
             let args: Vec<&str> =
                 args.split_whitespace().map(|arg| arg.trim_matches('\'')).collect();
             let output = portwise(&args);
             let printed = [output.stdout, output.stderr].concat();
-            assert_eq!(shown, String::from_utf8_lossy(&printed), "README.md: {command}");
+            let printed = String::from_utf8_lossy(&printed);
+            let skipped = printed.lines().count().saturating_sub(tail);
+            let printed: String = printed.split_inclusive('\n').skip(skipped).collect();
+            assert_eq!(shown, printed, "README.md: {command}");
             seen += 1;
         }
     }
@@ -210,5 +218,7 @@ fn help(args: &[&str]) -> String {
 }
 
 fn portwise(args: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_portwise")).args(args).output().expect("the command runs")
+    let mut command = Command::new(env!("CARGO_BIN_EXE_portwise"));
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    command.args(args).current_dir(root).output().expect("the command runs")
 }
