@@ -73,6 +73,70 @@ fn why_with_facts() {
     );
 }
 
+/// What a rule says of a call it stops is a line, and not what it requires.
+#[test]
+fn every_rule_says_its_fault() {
+    for rule in portwise_model::rules() {
+        let fault = rule.fault;
+        assert!((10..=90).contains(&fault.len()) && !fault.contains('\n'), "{}", rule.id);
+        assert!(!fault.ends_with(['.', '!', ':']) && fault != rule.title, "{}: {fault}", rule.id);
+    }
+}
+
+#[test]
+fn why_says_in_words() {
+    const LAN: &str = "--on linux-6.12 --has 192.0.2.10/24";
+    for (args, said) in [
+        (
+            format!("192.0.2.255:8080 {LAN}"),
+            "nothing: no TCP connection is made to 192.0.2.255, a broadcast address",
+        ),
+        (format!("192.0.2.255:8080/udp {LAN}"), "what is sent to 192.0.2.255, a broadcast address"),
+        (
+            format!("[::ffff:198.51.100.1]:8080 {HOST}"),
+            "no route of the table `local` covers 198.51.100.1",
+        ),
+        (
+            format!("[::ffff:198.51.100.1]:8080 {HOST}"),
+            "the IPv4 addresses of this host: 127.0.0.1 (lo), 192.0.2.10 (eth0)",
+        ),
+        // Two changes help only together.
+        (
+            format!("198.51.100.1:80 {HOST} --as 1001"),
+            "every address of the host, and another port: 0.0.0.0:8081",
+        ),
+        (
+            format!("127.0.0.1:9000 {HOST}"),
+            "stop the program that holds the port, and wait a minute: its connections keep",
+        ),
+    ] {
+        let out = line(&args).out;
+        let words = out.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(words.contains(said), "{args}: {said}\n{out}");
+    }
+}
+
+/// A note that lifting the obstacle would not do stands only where no single change helps.
+#[test]
+fn what_still_fails_contradicts_no_fix() {
+    let mut seen = 0;
+    for address in ["127.0.0.1", "[::]", "[::ffff:127.0.0.1]", "198.51.100.1", "[2001:db8:1::5]"] {
+        for port in [80, 3000, 4080, 5000, 8080, 9000, 12345, 40254] {
+            let text = line(&format!("why --json {address}:{port} {HOST} --as 1001")).out;
+            let json: serde_json::Value = serde_json::from_str(&text).unwrap();
+            let answer = &json["answers"][0];
+            let notes = answer["notes"].as_array().unwrap();
+            if notes.iter().any(|note| note["id"] == "next-obstacle") {
+                seen += 1;
+                for fix in answer["fixes"].as_array().unwrap() {
+                    assert!(fix["id"].as_str().unwrap().contains('+'), "{address}:{port} {fix}");
+                }
+            }
+        }
+    }
+    assert!(seen > 0, "no question has two obstacles");
+}
+
 #[test]
 fn why_verbose() {
     snapshot("why_verbose", transcript(&["why -v 127.0.0.1:80 --on macos-10.14.2"]));

@@ -289,3 +289,19 @@ pub fn cite(cite: &CiteReport) -> String {
     let text = format!("{repo} {rev} {path} {function}");
     text.trim_end().into()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nobody_is_somebody() {
+        let called = |user: Option<&str>| {
+            let user = user.map(str::to_string);
+            subject(&SubjectReport { uid: 65534, user, gid: None, is_self: false })
+        };
+        assert_eq!(called(Some("nobody")), "user nobody (uid 65534)");
+        assert_eq!(called(Some("alice")), "alice");
+        assert_eq!(called(None), "uid 65534");
+    }
+}
