@@ -28,6 +28,7 @@ pub mod render;
 pub mod resolve;
 pub mod special;
 mod trouble;
+mod usage;
 pub mod verb;
 
 pub use endpoint::Endpoint;
