@@ -24,6 +24,8 @@ pub mod pidfd;
 #[cfg(target_os = "linux")]
 pub mod proc;
 #[cfg(target_os = "linux")]
+pub mod process;
+#[cfg(target_os = "linux")]
 pub mod rtnetlink;
 #[cfg(target_os = "linux")]
 pub mod sock;

@@ -11,7 +11,7 @@ use std::time::Duration;
 use common::in_private_network;
 use portwise_sys::Errno;
 use portwise_sys::ns::{self, Kind, Namespace};
-use portwise_sys::rtnetlink::{Link, RT_TABLE_LOCAL, Route, RtNetlink};
+use portwise_sys::rtnetlink::{Link, RT_TABLE_LOCAL, RT_TABLE_MAIN, Route, RtNetlink};
 use portwise_sys::sock::{Address, Socket, SocketOption};
 use portwise_sys::sockdiag::{
     AF_INET, AF_INET6, ALL_STATES, DiagSocket, SockDiag, SocketQuery, State, TCP, Timer, UDP,
@@ -263,4 +263,40 @@ fn options_are_told() {
     assert_eq!(found.interface, 1);
     assert_eq!(made.get(SocketOption::SO_BINDTOIFINDEX), Ok(1));
     assert!(matches!(found.mark, None | Some(5)));
+}
+
+#[test]
+fn a_link_leads_elsewhere_and_a_router_is_there() {
+    if !in_private_network("a_link_leads_elsewhere_and_a_router_is_there") {
+        return;
+    }
+    let elsewhere = || {
+        ns::unshare(&[Kind::Net]).unwrap();
+        (Namespace::of_thread(Kind::Net).unwrap(), RtNetlink::open().unwrap())
+    };
+    let (there, mut far) = std::thread::spawn(elsewhere).join().unwrap();
+    let mut rt = RtNetlink::open().unwrap();
+    rt.add_veth_to("a", 77, "b", &there).unwrap();
+    assert!(rt.links().unwrap().iter().all(|link| link.name != "b"));
+    let (a, b) = (link_named(&mut rt, "a"), link_named(&mut far, "b"));
+    assert_eq!((a.index, a.kind.as_deref()), (77, Some("veth")));
+    far.set_up(b.index).unwrap();
+    rt.set_up(a.index).unwrap();
+    for (own, router, everywhere) in
+        [("10.1.2.3", "10.1.2.1", "0.0.0.0"), ("fd00::3", "fd00::1", "::")]
+    {
+        let ip = |text: &str| text.parse::<IpAddr>().unwrap();
+        rt.add_address(a.index, ip(own), 24, true).unwrap();
+        rt.add_gateway_route(ip(everywhere), 0, ip(router), a.index).unwrap();
+        let routes = rt.routes(Some(RT_TABLE_MAIN)).unwrap();
+        let found = routes.iter().find(|route| route.gateway == Some(ip(router))).unwrap();
+        assert_eq!((found.destination, found.interface), (None, Some(a.index)));
+        assert_eq!(found.kind, Route::UNICAST);
+    }
+    let nobody = rt.add_gateway_route(v4("192.0.2.0"), 24, v4("198.51.100.1"), a.index);
+    assert_eq!(nobody.unwrap_err().errno, Errno::ENETUNREACH);
+}
+
+fn v4(text: &str) -> IpAddr {
+    text.parse().unwrap()
 }

@@ -31,6 +31,30 @@ impl RtNetlink {
         })
     }
 
+    /// Makes a veth(4) pair across network namespaces, both ends down: this end has the index
+    /// that is asked for (0: any), the other is in `there`, where `CAP_NET_ADMIN` is needed too.
+    ///
+    /// # Errors
+    /// `EEXIST` for a name that is taken, `EBUSY` for such an index; those of
+    /// [`RtNetlink::add_veth`].
+    pub fn add_veth_to(
+        &mut self,
+        name: &str,
+        index: u32,
+        peer: &str,
+        there: &Namespace,
+    ) -> Result<(), Error> {
+        let fd = there.as_fd().as_raw_fd();
+        self.add_link_at(name, index, "veth", |data| {
+            data.with_nested(VETH_INFO_PEER, |other| {
+                other
+                    .with_raw(&link(0, 0, 0))
+                    .with(libc::IFLA_IFNAME, &c_text(peer))
+                    .with(libc::IFLA_NET_NS_FD, &fd.to_ne_bytes())
+            })
+        })
+    }
+
     /// Makes a dummy interface, which drops what is sent to it. It is down.
     ///
     /// # Errors
@@ -53,7 +77,17 @@ impl RtNetlink {
         kind: &str,
         data: impl FnOnce(Request) -> Request,
     ) -> Result<(), Error> {
-        let request = Request::new(RTM_NEWLINK, &link(0, 0, 0))
+        self.add_link_at(name, 0, kind, data)
+    }
+
+    fn add_link_at(
+        &mut self,
+        name: &str,
+        index: u32,
+        kind: &str,
+        data: impl FnOnce(Request) -> Request,
+    ) -> Result<(), Error> {
+        let request = Request::new(RTM_NEWLINK, &link(index, 0, 0))
             .with(libc::IFLA_IFNAME, &c_text(name))
             .with_nested(libc::IFLA_LINKINFO, |info| {
                 info.with(libc::IFLA_INFO_KIND, kind.as_bytes())
@@ -177,6 +211,33 @@ impl RtNetlink {
         if let Some(index) = interface {
             request = request.with(libc::RTA_OIF, &index.to_ne_bytes());
         }
+        self.change(&request, libc::NLM_F_CREATE | libc::NLM_F_EXCL)
+    }
+
+    /// Adds a route through a router to the main table. The destination `0.0.0.0/0` or `::/0` is
+    /// the default route.
+    ///
+    /// # Errors
+    /// `EEXIST`; `ENODEV`; `ENETDOWN` if the interface is down; `ENETUNREACH`, `EHOSTUNREACH` or
+    /// `EINVAL` if the gateway is no neighbour; `EPERM`.
+    pub fn add_gateway_route(
+        &mut self,
+        destination: IpAddr,
+        prefix: u8,
+        gateway: IpAddr,
+        interface: u32,
+    ) -> Result<(), Error> {
+        const EVERYWHERE: u8 = 0;
+        let (table, kind) = (super::RT_TABLE_MAIN as u8, super::Route::UNICAST);
+        let family = family_of(destination);
+        let fixed = [family, prefix, 0, 0, table, STATIC, EVERYWHERE, kind, 0, 0, 0, 0];
+        let mut request = Request::new(RTM_NEWROUTE, &fixed);
+        if prefix > 0 {
+            request = request.with(libc::RTA_DST, &octets(destination));
+        }
+        let request = request
+            .with(libc::RTA_GATEWAY, &octets(gateway))
+            .with(libc::RTA_OIF, &interface.to_ne_bytes());
         self.change(&request, libc::NLM_F_CREATE | libc::NLM_F_EXCL)
     }
 

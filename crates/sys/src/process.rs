@@ -1,0 +1,167 @@
+//! fork(2), execve(2), prctl(2), credentials(7): programs started as somebody else, that end when
+//! whoever started them ends.
+
+use std::io;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::process::{Child, Command, ExitStatus};
+
+use crate::Errno;
+use crate::caps::{self, Sets};
+
+/// Who a thread or a program is to be. What is `None` stays as it is.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Credentials {
+    /// Real, effective and saved uid.
+    pub uid: Option<u32>,
+    /// Real, effective and saved gid.
+    pub gid: Option<u32>,
+    /// Supplementary groups.
+    pub groups: Option<Vec<u32>>,
+    /// The capabilities that stay in the bounding set.
+    pub bounding: Option<u64>,
+    /// Effective, permitted and inheritable capabilities; with `None` those stay that a change of
+    /// uid leaves.
+    pub sets: Option<Sets>,
+    /// The ambient capabilities, which have to be permitted and inheritable.
+    pub ambient: Option<u64>,
+}
+
+impl Credentials {
+    /// Takes them on for the calling *thread*, with the privileges that each call needs.
+    ///
+    /// Allocates nothing, so that it can be called between fork(2) and execve(2).
+    ///
+    /// # Errors
+    /// `EPERM` without `CAP_SETUID`, `CAP_SETGID` or `CAP_SETPCAP` where they are needed, or if
+    /// more is asked for than is permitted; `EINVAL` for an id that is not mapped. The thread is
+    /// then somewhere in between and must not go on.
+    pub fn take(&self) -> Result<(), Errno> {
+        if let Some(kept) = self.bounding {
+            for capability in 0..64 {
+                if kept & caps::bit(capability) != 0 || caps::bounding_has(capability) == Ok(false)
+                {
+                    continue;
+                }
+                match caps::bounding_drop(capability) {
+                    // The first number beyond the last capability.
+                    Err(Errno::EINVAL) => break,
+                    outcome => outcome?,
+                }
+            }
+        }
+        if let Some(groups) = &self.groups {
+            caps::set_groups(groups)?;
+        }
+        if self.gid.is_some() {
+            caps::set_gids(self.gid, self.gid, self.gid)?;
+        }
+        if self.uid.is_some() {
+            // What is permitted must outlive uid 0 if it is to be chosen from afterwards.
+            caps::keep_caps(self.sets.is_some())?;
+            caps::set_uids(self.uid, self.uid, self.uid)?;
+            caps::keep_caps(false)?;
+        }
+        if let Some(sets) = &self.sets {
+            caps::set(sets)?;
+        }
+        if let Some(ambient) = self.ambient {
+            caps::ambient_clear()?;
+            for capability in (0..64).filter(|c| ambient & caps::bit(*c) != 0) {
+                match caps::ambient_raise(capability) {
+                    Err(Errno::EINVAL) => break,
+                    outcome => outcome?,
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// How a program is started.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Start {
+    /// Who it is, from before execve(2).
+    pub credentials: Credentials,
+    /// It leads a session of its own, without terminal: setsid(2).
+    pub new_session: bool,
+    /// It is killed when the *thread* that started it ends (`PR_SET_PDEATHSIG`). A program with
+    /// file capabilities or set-user-ID loses this at execve(2).
+    pub dies_with_parent: bool,
+}
+
+impl Start {
+    /// Starts `command`.
+    ///
+    /// # Errors
+    /// That of the call that failed: fork(2), one of [`Credentials::take`], execve(2).
+    pub fn spawn(self, command: &mut Command) -> io::Result<Child> {
+        let in_child =
+            move || self.in_child().map_err(|Errno(errno)| io::Error::from_raw_os_error(errno));
+        // SAFETY: the closure makes system calls only: it allocates nothing and takes no lock, so
+        // it may run in the child of a process with several threads.
+        unsafe { command.pre_exec(in_child) };
+        command.spawn()
+    }
+
+    fn in_child(&self) -> Result<(), Errno> {
+        if self.new_session {
+            // SAFETY: takes no pointer.
+            check(unsafe { libc::setsid() })?;
+        }
+        self.credentials.take()?;
+        if self.dies_with_parent {
+            // After the credentials, whose change clears it.
+            die_with_parent()?;
+        }
+        Ok(())
+    }
+}
+
+/// Lets the kernel kill the calling process when the thread that started it ends.
+///
+/// # Errors
+/// None is known.
+pub fn die_with_parent() -> Result<(), Errno> {
+    let signal = libc::SIGKILL as libc::c_ulong;
+    // SAFETY: takes no pointer.
+    check(unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, signal) })
+}
+
+/// Makes the calling process the parent of whatever its descendants leave behind
+/// (`PR_SET_CHILD_SUBREAPER`, ≥ 3.4).
+///
+/// # Errors
+/// None is known.
+pub fn adopt_orphans() -> Result<(), Errno> {
+    let on: libc::c_ulong = 1;
+    // SAFETY: takes no pointer.
+    check(unsafe { libc::prctl(libc::PR_SET_CHILD_SUBREAPER, on) })
+}
+
+/// Sends `SIGKILL` to a child of the calling process, which cannot be another process by mistake
+/// as long as nobody has waited for it.
+///
+/// # Errors
+/// `ESRCH`; `EPERM` if it is somebody else by now.
+pub fn kill_child(pid: u32) -> Result<(), Errno> {
+    let Ok(pid @ 1..) = i32::try_from(pid) else { return Err(Errno::ESRCH) };
+    // SAFETY: takes no pointer.
+    check(unsafe { libc::kill(pid, libc::SIGKILL) })
+}
+
+/// Waits for any child of the calling process that has ended, and returns its pid and status;
+/// `None` if there are children and none has.
+///
+/// # Errors
+/// `ECHILD` if it has no child.
+pub fn reap() -> Result<Option<(u32, ExitStatus)>, Errno> {
+    let mut status = 0;
+    // SAFETY: the pointer is to an int.
+    let pid = unsafe { libc::waitpid(-1, &raw mut status, libc::WNOHANG) };
+    check(pid)?;
+    Ok((pid > 0).then(|| (pid.cast_unsigned(), ExitStatus::from_raw(status))))
+}
+
+fn check(result: i32) -> Result<(), Errno> {
+    if result < 0 { Err(Errno::last()) } else { Ok(()) }
+}
