@@ -98,6 +98,21 @@ Examples:
   portwise completions zsh >~/.zfunc/_portwise     in a directory of $fpath
   portwise completions fish >~/.config/fish/completions/portwise.fish";
 
+#[cfg(target_os = "linux")]
+const TRY_EXAMPLES: &str = "\
+One row for each endpoint, one column for each address it is connected at: from this host, from a
+neighbour, from behind a router. A cell has one word where prediction and observation agree,
+`!PREDICTED/OBSERVED` where they do not.
+
+Examples:
+  portwise try 127.0.0.1:80 [::1]:80 '*:8080'
+  portwise try 127.0.0.1:8080 [::]:8080 -- php -S {addr}:{port}
+  portwise try 8080 --client 'curl -sS http://{endpoint}/' -- php -S {addr}:{port}
+  sudo portwise try 0.0.0.0:80 --as www-data
+  portwise try 127.0.0.1:8080 --here        on the network itself
+
+Exit status: 0 all as predicted, 1 something is not, 2 usage or trouble";
+
 const CONFORM_EXAMPLES: &str = "\
 The last two lines count: `steps: N checked, A agree, D disagree` and
 `conform: N scenarios, A agree, D disagree, U unsupported`.
@@ -126,6 +141,10 @@ enum Verb {
     /// What makes bash, zsh or fish complete the command line
     #[command(after_help = COMPLETIONS_EXAMPLES)]
     Completions(verb::completions::Args),
+    /// Really bind, listen and connect, in a private copy of the network, beside the prediction
+    #[cfg(target_os = "linux")]
+    #[command(after_help = TRY_EXAMPLES)]
+    Try(verb::r#try::Args),
     /// Recorded scenarios replayed on the model or the running kernel, or random ones on both
     #[command(after_help = CONFORM_EXAMPLES)]
     Conform(verb::conform::Args),
@@ -322,6 +341,10 @@ pub fn verbs() -> clap::Command {
 
 /// Runs the command line of this process.
 pub fn main() -> ExitCode {
+    #[cfg(target_os = "linux")]
+    if let Some(status) = crate::act::trial::init() {
+        return status;
+    }
     // Standard error is not kept locked: a thread that panics must be able to say so.
     let (mut out, mut err) = (io::stdout().lock(), io::stderr());
     let colors = || {
@@ -358,6 +381,8 @@ pub fn run(
         Some(Verb::Explain(args)) => verb::explain::run(args, &cli.global, &mut output),
         Some(Verb::Facts(args)) => verb::facts::run(args, &cli.global, &mut output),
         Some(Verb::Completions(args)) => Ok(verb::completions::run(args, &mut output)),
+        #[cfg(target_os = "linux")]
+        Some(Verb::Try(args)) => verb::r#try::run(args, &cli.global, &mut output),
         Some(Verb::Conform(args)) => verb::conform::run(args, &cli.global, &mut output),
         None if cli.endpoints.is_empty() => {
             output.data(&Cli::command().render_help().to_string());

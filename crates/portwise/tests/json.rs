@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 
 const BLESS: &str = "PORTWISE_BLESS=1 cargo test -p portwise --test json";
 const HOST: &str = concat!("--facts ", env!("CARGO_MANIFEST_DIR"), "/tests/data/host.json");
-const VERBS: [&str; 5] = ["why", "check", "explain", "facts", "conform"];
+const VERBS: [&str; 6] = ["why", "check", "explain", "facts", "try", "conform"];
 
 fn reference() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../docs/reference")
@@ -199,6 +199,7 @@ fn output_is_what_the_schema_says() {
         }
     }
     random_conform(&mut checker);
+    really_tried(&mut checker);
     assert!(checker.faults.is_empty(), "{}", checker.faults.join("\n"));
     // Only a kernel's own memory of a shared port, which nothing shows, gives this one.
     let not_here = |place: &str| {
@@ -220,6 +221,31 @@ fn random_conform(checker: &mut Checker) {
             checker.check(&value, &schema, "conform.json", "conform", "conform");
         }
         Err(_) => eprintln!("not run: the JSON of random scenarios: no namespaces here"),
+    }
+}
+
+/// What `try` writes, where namespaces can be made. What cannot be had everywhere, such as a
+/// disagreement, is only described.
+fn really_tried(checker: &mut Checker) {
+    let runs: [&[&str]; 3] = [
+        &["127.0.0.1:80", "[::1]:8080/udp", "[::]:8080", "--as", "0"],
+        &["127.0.0.1:8080", "--client", "true", "--", "sh", "-c", "echo no; exit 1"],
+        &["0.0.0.0:0", "--here"],
+    ];
+    let schema = schema("try.json");
+    for args in runs {
+        // Only root may ask as root.
+        let plain = args.len() - if args.contains(&"--as") { 2 } else { 0 };
+        for args in [args, &args[..plain]] {
+            let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_portwise"));
+            let run = command.args(["try", "--json"]).args(args).output();
+            let out = run.expect("the binary was built").stdout;
+            match serde_json::from_slice(&out) {
+                Ok(value) => checker.check(&value, &schema, "try.json", "try", "try"),
+                Err(_) if args.contains(&"--as") => {}
+                Err(_) => eprintln!("not run: the JSON of try {args:?}: no namespaces here"),
+            }
+        }
     }
 }
 

@@ -38,14 +38,14 @@ impl Credentials {
     pub fn take(&self) -> Result<(), Errno> {
         if let Some(kept) = self.bounding {
             for capability in 0..64 {
-                if kept & caps::bit(capability) != 0 || caps::bounding_has(capability) == Ok(false)
-                {
-                    continue;
-                }
-                match caps::bounding_drop(capability) {
+                match caps::bounding_has(capability) {
                     // The first number beyond the last capability.
                     Err(Errno::EINVAL) => break,
-                    outcome => outcome?,
+                    Ok(true) if kept & caps::bit(capability) == 0 => {
+                        caps::bounding_drop(capability)?;
+                    }
+                    Ok(_) => {}
+                    Err(errno) => return Err(errno),
                 }
             }
         }

@@ -49,6 +49,7 @@ complete -c portwise -n "__fish_portwise_needs_command" -f -a "check" -d 'One li
 complete -c portwise -n "__fish_portwise_needs_command" -f -a "explain" -d 'The page of a rule, what an address means, or the list of all rules'
 complete -c portwise -n "__fish_portwise_needs_command" -f -a "facts" -d 'What is known about this machine, where it was read, and what could not be'
 complete -c portwise -n "__fish_portwise_needs_command" -f -a "completions" -d 'What makes bash, zsh or fish complete the command line'
+complete -c portwise -n "__fish_portwise_needs_command" -f -a "try" -d 'Really bind, listen and connect, in a private copy of the network, beside the prediction'
 complete -c portwise -n "__fish_portwise_needs_command" -f -a "conform" -d 'Recorded scenarios replayed on the model or the running kernel, or random ones on both'
 complete -c portwise -n "__fish_portwise_using_subcommand why" -l got -d 'A program got this errno, by name or number: which rules could have given it' -r
 complete -c portwise -n "__fish_portwise_using_subcommand why" -l as -d 'Ask as a login process of this user, without capabilities unless it is root' -r
@@ -143,6 +144,28 @@ complete -c portwise -n "__fish_portwise_using_subcommand completions" -s j -l j
 complete -c portwise -n "__fish_portwise_using_subcommand completions" -s v -l verbose -d 'Say every rule tried, every fact and every source'
 complete -c portwise -n "__fish_portwise_using_subcommand completions" -s q -l quiet -d 'Say less: why only its first line, check nothing but the exit status'
 complete -c portwise -n "__fish_portwise_using_subcommand completions" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c portwise -n "__fish_portwise_using_subcommand try" -l client -d 'A client to start for each endpoint that listens, such as \'curl -sS http://{endpoint}/\'' -r
+complete -c portwise -n "__fish_portwise_using_subcommand try" -l wait -d 'How long a server may take to listen, and a client to end' -r
+complete -c portwise -n "__fish_portwise_using_subcommand try" -l out -d 'Where a scenario that repeats a disagreement is written; by default into the directory for temporary files' -r -F
+complete -c portwise -n "__fish_portwise_using_subcommand try" -l as -d 'Ask as a login process of this user, without capabilities unless it is root' -r
+complete -c portwise -n "__fish_portwise_using_subcommand try" -l on -d 'Ask another kernel, such as linux-6.12, macos-15 or xnu-4903.231.4' -r
+complete -c portwise -n "__fish_portwise_using_subcommand try" -l has -d 'With --on: an address that the host has, such as 192.0.2.10/24 or fe80::1/64%eth0' -r
+complete -c portwise -n "__fish_portwise_using_subcommand try" -l facts -d 'Take the facts from a file that `portwise facts -o FILE` wrote' -r -F
+complete -c portwise -n "__fish_portwise_using_subcommand try" -l dev -d 'The socket is bound to this interface (SO_BINDTODEVICE)' -r
+complete -c portwise -n "__fish_portwise_using_subcommand try" -l color -d 'When to colour: auto (on a terminal, unless NO_COLOR is set), always, never' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set'
+always\t'Always'
+never\t'Never'"
+complete -c portwise -n "__fish_portwise_using_subcommand try" -l here -d 'On the network of this machine itself, not in a private copy of it'
+complete -c portwise -n "__fish_portwise_using_subcommand try" -s 4 -l ipv4 -d 'Only the IPv4 addresses of a name; for a bare port 0.0.0.0'
+complete -c portwise -n "__fish_portwise_using_subcommand try" -s 6 -l ipv6 -d 'Only the IPv6 addresses of a name; for a bare port ::'
+complete -c portwise -n "__fish_portwise_using_subcommand try" -l reuseaddr -d 'The socket has SO_REUSEADDR'
+complete -c portwise -n "__fish_portwise_using_subcommand try" -l reuseport -d 'The socket has SO_REUSEPORT'
+complete -c portwise -n "__fish_portwise_using_subcommand try" -l v6only -d 'The socket has IPV6_V6ONLY'
+complete -c portwise -n "__fish_portwise_using_subcommand try" -l freebind -d 'The socket has IP_FREEBIND'
+complete -c portwise -n "__fish_portwise_using_subcommand try" -s j -l json -d 'Answer in JSON'
+complete -c portwise -n "__fish_portwise_using_subcommand try" -s v -l verbose -d 'Say every rule tried, every fact and every source'
+complete -c portwise -n "__fish_portwise_using_subcommand try" -s q -l quiet -d 'Say less: why only its first line, check nothing but the exit status'
+complete -c portwise -n "__fish_portwise_using_subcommand try" -s h -l help -d 'Print help'
 complete -c portwise -n "__fish_portwise_using_subcommand conform" -l random -d 'Play N random scenarios on the model and on the running kernel, in private network namespaces' -r
 complete -c portwise -n "__fish_portwise_using_subcommand conform" -l seed -d 'With --random: which scenarios; the same seed gives the same ones everywhere' -r
 complete -c portwise -n "__fish_portwise_using_subcommand conform" -l skip -d 'With --random: leave out the first N of them' -r

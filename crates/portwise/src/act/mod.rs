@@ -2,3 +2,5 @@
 
 #[cfg(target_os = "linux")]
 pub mod lab;
+#[cfg(target_os = "linux")]
+pub mod trial;

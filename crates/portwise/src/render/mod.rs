@@ -8,6 +8,8 @@ mod markdown;
 pub mod page;
 pub mod phrase;
 pub mod text;
+#[cfg(target_os = "linux")]
+pub mod trial;
 
 /// Makes text from the machine harmless for a terminal: control characters and the marks that
 /// change the direction of writing are written out.

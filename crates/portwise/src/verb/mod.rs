@@ -16,6 +16,8 @@ pub mod completions;
 pub mod conform;
 pub mod explain;
 pub mod facts;
+#[cfg(target_os = "linux")]
+pub mod r#try;
 pub mod why;
 
 /// The kernel that answers, as JSON shows it.
