@@ -27,14 +27,17 @@ fn a_program_ends_with_the_thread_that_started_it() {
     let start = || {
         let start = Start { dies_with_parent: true, ..Start::default() };
         let child = start.spawn(&mut sleep()).expect("there is a sleep");
-        (child.id(), PidFd::open(child.id()).expect("nobody waited for it"))
+        let process = PidFd::open(child.id()).expect("nobody waited for it");
+        (child, process)
     };
-    let (_, gone) = thread::spawn(start).join().unwrap();
+    let (mut child, gone) = thread::spawn(start).join().unwrap();
     assert_eq!(gone.wait(Duration::from_secs(5)), Ok(true));
-    let (pid, stays) = start();
+    child.wait().unwrap();
+    let (mut child, stays) = start();
     assert_eq!(stays.wait(Duration::from_millis(50)), Ok(false));
-    kill_child(pid).unwrap();
+    kill_child(child.id()).unwrap();
     assert_eq!(stays.wait(Duration::from_secs(5)), Ok(true));
+    child.wait().unwrap();
 }
 
 #[test]

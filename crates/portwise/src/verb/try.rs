@@ -15,8 +15,12 @@ use crate::{
 /// Arguments of `try`.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Args {
-    /// Addresses and ports, such as 127.0.0.1:80 [::1]:443 '*:53/udp' localhost:3000 8080
-    #[arg(required = true, value_name = "ENDPOINT")]
+    /// What was typed.
+    #[arg(
+        help = "Addresses and ports, such as 127.0.0.1:80 [::1]:443 '*:53/udp' localhost:3000 8080",
+        required = true,
+        value_name = "ENDPOINT"
+    )]
     pub endpoints: Vec<String>,
     /// A server to start for each endpoint, with {addr} {host} {port} {endpoint} replaced
     #[arg(last = true, value_name = "CMD")]

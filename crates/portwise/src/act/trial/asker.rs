@@ -70,8 +70,7 @@ impl Asker {
         }
         // On this very network capabilities count as they do: nothing is left out of them.
         let sets = if here && !is_other { me.capabilities } else { sets };
-        let only = |set| Some(Sets { effective: set, permitted: set, inheritable: 0 });
-        asker.direct.sets = only(asked);
+        asker.direct.sets = Some(Sets { effective: asked, permitted: asked, inheritable: 0 });
         asker.direct.ambient = Some(0);
         let Capabilities { inheritable, permitted, effective, bounding, ambient } = sets;
         asker.program.sets = Some(Sets { effective, permitted, inheritable });

@@ -108,7 +108,8 @@ impl Play<'_> {
             port = local.port();
             predicted.choose(request, port);
         }
-        let chosen = (target.port == 0 && port != 0 && self.plan.command.is_none()).then(|| format!("the port chosen was {port}"));
+        let chosen = (target.port == 0 && port != 0 && self.plan.command.is_none())
+            .then(|| format!("the port chosen was {port}"));
         let outcome = answered.outcome();
         let names: Vec<Outcome> = decision.outcomes.iter().map(|o| o.outcome).collect();
         let mut trial = Trial {
