@@ -12,13 +12,27 @@ mod errno;
 pub use errno::{Errno, Error};
 
 #[cfg(target_os = "linux")]
+pub mod bpf;
+#[cfg(target_os = "linux")]
 pub mod caps;
+#[cfg(target_os = "linux")]
+pub mod elf;
+#[cfg(target_os = "linux")]
+pub mod filecap;
+#[cfg(target_os = "linux")]
+pub mod landlock;
+#[cfg(target_os = "linux")]
+pub mod lsm;
+#[cfg(target_os = "linux")]
+pub mod mount;
 #[cfg(target_os = "linux")]
 pub mod netlink;
 #[cfg(target_os = "linux")]
 pub mod ns;
 #[cfg(target_os = "linux")]
 pub mod passwd;
+#[cfg(target_os = "linux")]
+pub mod path;
 #[cfg(target_os = "linux")]
 pub mod pidfd;
 #[cfg(target_os = "linux")]
@@ -28,6 +42,10 @@ pub mod process;
 #[cfg(target_os = "linux")]
 pub mod rtnetlink;
 #[cfg(target_os = "linux")]
+pub mod seccomp;
+#[cfg(target_os = "linux")]
 pub mod sock;
 #[cfg(target_os = "linux")]
 pub mod sockdiag;
+#[cfg(target_os = "linux")]
+pub mod uname;

@@ -189,6 +189,16 @@ pub fn id_of(pid: u32, kind: Kind) -> Result<NsId, Error> {
     id_at(&format!("/proc/{pid}/ns/{}", kind.file()))
 }
 
+/// Says whether a process is in the network namespace of the calling thread, by the files that
+/// each namespace has below `/proc/PID/net`. Any user may ask.
+///
+/// # Errors
+/// `ENOENT` if there is no such process, or none this user may see.
+pub fn same_network(pid: u32) -> Result<bool, Error> {
+    let own = id_at("/proc/thread-self/net/dev")?;
+    Ok(id_at(&format!("/proc/{pid}/net/dev"))? == own)
+}
+
 /// Returns the identity of a namespace of the calling thread.
 ///
 /// # Errors
@@ -241,6 +251,31 @@ pub fn map_ids(uids: &[IdMap], gids: &[IdMap], deny_setgroups: bool) -> Result<(
     }
     write_at_once("/proc/self/uid_map", &lines(uids))?;
     write_at_once("/proc/self/gid_map", &lines(gids))
+}
+
+/// Reads `uid_map` or `gid_map` of a process, or of the calling thread: the outer ids are those of
+/// the reader's user namespace, or of its parent if the process is in the reader's own.
+///
+/// # Errors
+/// Those of open(2); `EBADMSG`.
+pub fn read_map(pid: Option<u32>, file: &str) -> Result<Vec<IdMap>, Error> {
+    let path = pid.map_or(format!("/proc/thread-self/{file}"), |pid| format!("/proc/{pid}/{file}"));
+    let text = fs::read_to_string(&path)
+        .map_err(|error| Error::about("open", Errno::from(error), path.as_str()))?;
+    parse_map(&text).ok_or_else(|| Error::about("parse", Errno::EBADMSG, path))
+}
+
+/// Reads the text of a `uid_map` file.
+pub fn parse_map(text: &str) -> Option<Vec<IdMap>> {
+    let line = |line: &str| {
+        let numbers: Option<Vec<u32>> =
+            line.split_ascii_whitespace().map(|number| number.parse().ok()).collect();
+        match numbers?[..] {
+            [inside, outside, count] => Some(IdMap { inside, outside, count }),
+            _ => None,
+        }
+    };
+    text.lines().map(line).collect()
 }
 
 fn lines(maps: &[IdMap]) -> String {

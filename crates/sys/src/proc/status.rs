@@ -42,6 +42,8 @@ pub struct Status {
     pub tgid: u32,
     /// Its parent; 0 if that is outside the reader's pid namespace.
     pub ppid: u32,
+    /// The process that traces it, 0 if none does.
+    pub tracer: u32,
     /// User ids.
     pub uids: Ids,
     /// Group ids.
@@ -101,6 +103,7 @@ pub fn parse_status(bytes: &[u8]) -> Option<Status> {
         state: field("State")?.chars().next()?,
         tgid: field("Tgid")?.parse().ok()?,
         ppid: field("PPid")?.parse().ok()?,
+        tracer: field("TracerPid")?.parse().ok()?,
         uids: ids("Uid")?,
         gids: ids("Gid")?,
         groups: numbers("Groups")?,
