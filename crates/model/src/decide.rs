@@ -3,7 +3,8 @@
 use alloc::vec::Vec;
 
 use crate::{
-    Call, Evidence, Host, KernelFamily, Missing, Outcome, Request, Rule, Subject, View, linux, xnu,
+    Call, Evidence, Host, KernelFamily, Missing, Outcome, Program, Request, Rule, Subject, View,
+    linux, xnu,
 };
 
 /// One question: may `subject` make `request` on `host`?
@@ -81,17 +82,10 @@ pub fn decide(case: &Case) -> Verdict {
 
 /// Answers a case given in parts.
 pub fn decide_parts(host: &Host, subject: &Subject, request: &Request) -> Verdict {
-    let view = View::new(host, subject, request, true);
-    let (mut possible, mut trace) = (Vec::new(), Vec::new());
-    walk(&view, path(host.kernel.family, request), |rule, finding| {
-        if finding != Finding::Passes && !possible.contains(&rule.outcome) {
-            possible.push(rule.outcome);
-        }
+    let mut trace: Vec<Step> = Vec::new();
+    let possible = walk_all(host, subject, request, true, |view, rule, finding| {
         trace.push(Step { rule, finding, evidence: view.take_evidence() });
     });
-    if trace.last().is_none_or(|step: &Step| step.finding != Finding::Stops) {
-        possible.push(Outcome::Ok);
-    }
     Verdict { possible, trace }
 }
 
@@ -102,17 +96,61 @@ pub fn outcomes(
     request: &Request,
     mut each: impl FnMut(&'static Rule, &Finding),
 ) -> Vec<Outcome> {
-    let view = View::new(host, subject, request, false);
+    walk_all(host, subject, request, false, |_, rule, finding| each(rule, &finding))
+}
+
+/// Returns the subject as it is when it makes its call: after executing its programs.
+pub fn after_programs(host: &Host, subject: &Subject) -> Subject {
+    let mut asker = subject.clone();
+    for program in &subject.programs {
+        asker = execute(host, &asker, program);
+    }
+    asker
+}
+
+fn execute(host: &Host, subject: &Subject, program: &Program) -> Subject {
+    match host.kernel.family {
+        KernelFamily::Linux => linux::exec::exec(host, subject, program).subject,
+        KernelFamily::Xnu => subject.clone(),
+    }
+}
+
+/// Walks the rules of each program's execution, then those of the call itself. Returns the
+/// possible outcomes.
+fn walk_all<'a>(
+    host: &'a Host,
+    subject: &'a Subject,
+    request: &'a Request,
+    record: bool,
+    mut each: impl FnMut(&View<'_>, &'static Rule, Finding),
+) -> Vec<Outcome> {
     let mut possible = Vec::new();
     let mut stopped = false;
-    walk(&view, path(host.kernel.family, request), |rule, finding| {
-        if finding != Finding::Passes && !possible.contains(&rule.outcome) {
-            possible.push(rule.outcome);
-        }
-        stopped = finding == Finding::Stops;
-        each(rule, &finding);
-    });
-    if !stopped {
+    let mut walked = |view: &View<'_>, rules| {
+        walk(view, rules, |rule, finding| {
+            if finding != Finding::Passes && !possible.contains(&rule.outcome) {
+                possible.push(rule.outcome);
+            }
+            stopped = finding == Finding::Stops;
+            each(view, rule, finding);
+        });
+        !stopped
+    };
+    let allowed = if subject.programs.is_empty() {
+        let view = View::new(host, subject, request, record);
+        walked(&view, path(host.kernel.family, request))
+    } else {
+        let mut asker = subject.clone();
+        let started = subject.programs.iter().all(|program| {
+            let view = View::exec(host, &asker, program, record);
+            let started = walked(&view, exec_path(host.kernel.family));
+            asker = execute(host, &asker, program);
+            started
+        });
+        let view = View::new(host, &asker, request, record);
+        started && walked(&view, path(host.kernel.family, request))
+    };
+    if allowed {
         possible.push(Outcome::Ok);
     }
     possible
@@ -138,11 +176,20 @@ pub fn outcomes(
 /// assert!(matches!(of("linux.bind.port-taken"), Finding::Unknown(_)));
 /// ```
 pub fn asked_alone(host: &Host, subject: &Subject, request: &Request) -> Vec<Step> {
-    let view = View::new(host, subject, request, true);
-    let rules = path(host.kernel.family, request).iter();
-    rules
-        .map(|&rule| Step { rule, finding: tried(rule, &view), evidence: view.take_evidence() })
-        .collect()
+    let mut steps = Vec::new();
+    let mut ask = |view: &View<'_>, rules: &[&'static Rule]| {
+        steps.extend(rules.iter().map(|&rule| {
+            let finding = tried(rule, view);
+            Step { rule, finding, evidence: view.take_evidence() }
+        }));
+    };
+    let mut asker = subject.clone();
+    for program in &subject.programs {
+        ask(&View::exec(host, &asker, program, true), exec_path(host.kernel.family));
+        asker = execute(host, &asker, program);
+    }
+    ask(&View::new(host, &asker, request, true), path(host.kernel.family, request));
+    steps
 }
 
 fn tried(rule: &Rule, view: &View<'_>) -> Finding {
@@ -161,6 +208,14 @@ fn walk(view: &View<'_>, rules: &[&'static Rule], mut each: impl FnMut(&'static 
         if stops {
             return;
         }
+    }
+}
+
+/// The rules of a kernel for `execve`, in the order in which that kernel checks them.
+pub fn exec_path(kernel: KernelFamily) -> &'static [&'static Rule] {
+    match kernel {
+        KernelFamily::Linux => linux::EXEC,
+        KernelFamily::Xnu => &[],
     }
 }
 

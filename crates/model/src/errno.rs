@@ -36,6 +36,8 @@ macro_rules! errnos {
 
 errnos! {
     EPERM "Operation not permitted",
+    ENOENT "No such file or directory",
+    ENOEXEC "Exec format error",
     EBADF "Bad file descriptor",
     EAGAIN "Resource temporarily unavailable",
     EACCES "Permission denied",
@@ -43,6 +45,7 @@ errnos! {
     ENODEV "No such device",
     EINVAL "Invalid argument",
     ENAMETOOLONG "File name too long",
+    ELOOP "Too many levels of symbolic links",
     ENOTSOCK "Socket operation on non-socket",
     EDESTADDRREQ "Destination address required",
     EPROTOTYPE "Protocol wrong type for socket",

@@ -35,6 +35,16 @@ pub enum FactKey {
     Capabilities,
     /// How the subject's user namespace relates to the one that owns the network namespace.
     UserNs,
+    /// The ids and capability sets of the subject.
+    Credentials,
+    /// The `securebits` of the subject.
+    Securebits,
+    /// The ids that the subject's user namespace maps.
+    IdMap,
+    /// Something about a file that is to be executed, by its path.
+    File(Text),
+    /// Which gates the calls of the subject have to pass.
+    Gates,
     /// A feature that neither the version nor a probe decides.
     Feature(Text),
     /// Which gates the host has that answer by rules nobody can read from here.

@@ -16,8 +16,9 @@ pub struct Fix {
     pub breadth: Breadth,
     /// What else it does, and how long it lasts; empty if nothing.
     pub side_effects: &'static str,
-    /// The command, with `{port}`, `{ip}`, `{endpoint}`, `{program}`, `{pid}` to fill in. Empty if
-    /// there is none that would work as typed.
+    /// The command, with `{port}`, `{ip}`, `{endpoint}`, `{pid}`, `{program}` (a file) and
+    /// `{command}` (with its arguments) to fill in. Empty if there is none that would work as
+    /// typed.
     pub command: &'static str,
     /// How many variants there are to try, such as one port after the other.
     pub tries: u16,

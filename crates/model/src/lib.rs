@@ -12,6 +12,7 @@
 extern crate alloc;
 
 mod addr;
+mod credentials;
 mod decide;
 mod errno;
 mod fact;
@@ -20,6 +21,7 @@ mod host;
 mod kernel;
 pub mod linux;
 mod machine;
+mod program;
 mod request;
 mod rule;
 #[cfg(feature = "serde")]
@@ -30,7 +32,11 @@ mod view;
 pub mod xnu;
 
 pub use addr::*;
-pub use decide::{Case, Finding, Step, Verdict, asked_alone, decide, decide_parts, outcomes, path};
+pub use credentials::{Credentials, IdMap, Ids};
+pub use decide::{
+    Case, Finding, Step, Verdict, after_programs, asked_alone, decide, decide_parts, exec_path,
+    outcomes, path,
+};
 pub use errno::{Errno, Outcome};
 pub use fact::{Fact, FactKey, Missing, Text};
 pub use host::{
@@ -39,10 +45,14 @@ pub use host::{
 };
 pub use kernel::{Feature, Kernel, KernelFamily, Version};
 pub use machine::Machine;
+pub use program::{Executable, FileCapabilities, FileKind, Format, Inode, Mount, Program};
 pub use request::{Call, Request, SockOption};
 pub use rule::{Basis, Cite, Rule};
 pub use socket::{Coverage, Options, Protocol, Socket, SocketId, Sockets, State};
-pub use subject::{CAP_NET_ADMIN, CAP_NET_BIND_SERVICE, CAP_NET_RAW, Cap, CapSet, Subject, UserNs};
+pub use subject::{
+    CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH, CAP_NET_ADMIN, CAP_NET_BIND_SERVICE, CAP_NET_RAW, Cap,
+    CapSet, Gate, Gates, Subject, UserNs,
+};
 pub use view::{Evidence, View};
 
 /// Every rule of every kernel, each once.

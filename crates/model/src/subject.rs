@@ -1,6 +1,8 @@
 //! Who asks.
 
-use crate::{Fact, FactKey, Text};
+use alloc::vec::Vec;
+
+use crate::{Credentials, Fact, FactKey, Program, Text};
 
 /// A set of Linux capabilities, as bits.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -16,6 +18,10 @@ pub struct Cap {
     pub name: &'static str,
 }
 
+/// Lets a process read, write and execute files whatever their permission bits say.
+pub const CAP_DAC_OVERRIDE: Cap = Cap { bit: 1, name: "CAP_DAC_OVERRIDE" };
+/// Lets a process read files and search directories whatever their permission bits say.
+pub const CAP_DAC_READ_SEARCH: Cap = Cap { bit: 2, name: "CAP_DAC_READ_SEARCH" };
 /// Lets a process bind ports below the limit.
 pub const CAP_NET_BIND_SERVICE: Cap = Cap { bit: 10, name: "CAP_NET_BIND_SERVICE" };
 /// Lets a process change the network; enough for `IP_TRANSPARENT`.
@@ -38,6 +44,31 @@ impl CapSet {
     pub const fn with(self, cap: Cap) -> CapSet {
         CapSet(self.0 | (1 << cap.bit))
     }
+
+    /// Returns the set without `cap`.
+    pub const fn without(self, cap: Cap) -> CapSet {
+        CapSet(self.0 & !(1 << cap.bit))
+    }
+
+    /// Returns what is in either set.
+    pub const fn or(self, other: CapSet) -> CapSet {
+        CapSet(self.0 | other.0)
+    }
+
+    /// Returns what is in both sets.
+    pub const fn and(self, other: CapSet) -> CapSet {
+        CapSet(self.0 & other.0)
+    }
+
+    /// Returns whether every capability of the set is in `other` too.
+    pub const fn is_within(self, other: CapSet) -> bool {
+        self.0 & !other.0 == 0
+    }
+
+    /// Returns whether the set has no capability.
+    pub const fn is_empty(self) -> bool {
+        self.0 == 0
+    }
 }
 
 /// How the subject's user namespace relates to the one that owns the network namespace: the
@@ -57,6 +88,38 @@ pub enum UserNs {
     Foreign,
 }
 
+/// A gate that answers by rules of its own, which cannot be read from here.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub struct Gate {
+    /// Its name, as the kernel's rules call it.
+    pub name: Text,
+    /// What is known about it, such as the profile in force.
+    pub what: Text,
+    /// What would reveal how it answers.
+    pub reveal: Text,
+    /// Whether it was seen to refuse, with the error that its rule names.
+    pub refuses: bool,
+}
+
+/// The gates that the calls of one process have to pass.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub struct Gates {
+    /// Those that are there.
+    pub present: Vec<Gate>,
+    /// Those of which it could not be seen whether they are there. They are taken not to be.
+    pub unseen: Vec<Gate>,
+}
+
+impl Gates {
+    /// Facts of nobody who looked for gates.
+    #[cfg(feature = "serde")]
+    fn not_given() -> Fact<Gates> {
+        Fact::known(Gates::default(), "the facts given name none")
+    }
+}
+
 /// The process that asks, as far as rules look at it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
@@ -69,18 +132,27 @@ pub struct Subject {
     pub capabilities: Fact<CapSet>,
     /// Which user namespace they count in (Linux).
     pub userns: Fact<UserNs>,
+    /// What `execve` reckons with (Linux).
+    #[cfg_attr(feature = "serde", serde(default = "Subject::no_credentials"))]
+    pub credentials: Fact<Credentials>,
+    /// The gates in front of its calls (Linux).
+    #[cfg_attr(feature = "serde", serde(default = "Gates::not_given"))]
+    pub gates: Fact<Gates>,
+    /// The programs it executes, one after the other, before it makes the call (Linux).
+    #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "Vec::is_empty"))]
+    pub programs: Vec<Program>,
 }
 
 impl Subject {
-    /// A process of `uid` in the user namespace that owns the network: every capability for uid
-    /// 0, none for others.
+    /// A process of `uid` in the user namespace that owns the network, with every capability for
+    /// uid 0 and none for others, and with no gate in its way.
     pub fn plain(uid: u32, from: impl Into<Text> + Clone) -> Subject {
         let capabilities = if uid == 0 { CapSet::ALL } else { CapSet::NONE };
         Subject {
-            uid,
-            user: None,
             capabilities: Fact::known(capabilities, from.clone()),
-            userns: Fact::known(UserNs::Owner, from),
+            userns: Fact::known(UserNs::Owner, from.clone()),
+            gates: Fact::known(Gates::default(), from),
+            ..Subject::not_asked(uid)
         }
     }
 
@@ -91,6 +163,13 @@ impl Subject {
             user: None,
             capabilities: Fact::not_asked(FactKey::Capabilities),
             userns: Fact::not_asked(FactKey::UserNs),
+            credentials: Subject::no_credentials(),
+            gates: Fact::not_asked(FactKey::Gates),
+            programs: Vec::new(),
         }
+    }
+
+    const fn no_credentials() -> Fact<Credentials> {
+        Fact::not_asked(FactKey::Credentials)
     }
 }

@@ -5,8 +5,9 @@ use core::cell::RefCell;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use crate::{
-    AddrState, Call, Cap, CapSet, Fact, FactKey, Feature, Host, IfAddr, LocalPorts, LocalRoute,
-    Missing, Protocol, Request, SockAddr, SockOption, Socket, Subject, Text, UserNs,
+    AddrState, Call, Cap, CapSet, Credentials, Fact, FactKey, Feature, FileCapabilities, Host,
+    IfAddr, Inode, LocalPorts, LocalRoute, Missing, Mount, Program, Protocol, Request, SockAddr,
+    SockOption, Socket, Subject, Text, UserNs,
 };
 
 /// A fact that a rule looked at.
@@ -42,6 +43,22 @@ pub enum Evidence {
     Device(u32, bool),
     /// The host has no gate of this name.
     NoGate(&'static str),
+    /// The subject has no gate of this name in its way.
+    NoOwnGate(&'static str),
+    /// The subject has this gate in its way, and it refuses.
+    OwnGate(Text, Text),
+    /// It could not be seen whether the subject has this gate in its way.
+    UnseenGate(Text, Text),
+    /// A file or directory that permission was asked for.
+    Inode(Inode),
+    /// No file has this path.
+    NoFile(Text),
+    /// How the file system of this path is mounted.
+    Mount(Text, Mount),
+    /// The capabilities of a file, by its path.
+    FileCapabilities(Text, FileCapabilities),
+    /// The capabilities a file may give the subject at most.
+    Bounding(CapSet),
     /// Whether the kernel has a feature, and how that is known.
     Feature(&'static Feature, bool, Text),
     /// A socket that is in the way.
@@ -58,8 +75,17 @@ pub enum Evidence {
 pub struct View<'a> {
     host: &'a Host,
     subject: &'a Subject,
-    request: &'a Request,
+    call: Under<'a>,
     seen: Option<RefCell<Vec<Evidence>>>,
+}
+
+/// What the rules are asked about.
+#[derive(Clone, Copy)]
+enum Under<'a> {
+    /// A call on a socket.
+    Socket(&'a Request),
+    /// The execution of a program.
+    Exec(&'a Program),
 }
 
 impl<'a> View<'a> {
@@ -70,7 +96,17 @@ impl<'a> View<'a> {
         request: &'a Request,
         record: bool,
     ) -> View<'a> {
-        View { host, subject, request, seen: record.then(RefCell::default) }
+        View { host, subject, call: Under::Socket(request), seen: record.then(RefCell::default) }
+    }
+
+    /// Looks at the execution of a program, with or without recording evidence.
+    pub(crate) fn exec(
+        host: &'a Host,
+        subject: &'a Subject,
+        program: &'a Program,
+        record: bool,
+    ) -> View<'a> {
+        View { host, subject, call: Under::Exec(program), seen: record.then(RefCell::default) }
     }
 
     /// Takes the evidence recorded since the last call.
@@ -90,20 +126,47 @@ impl<'a> View<'a> {
         self.host
     }
 
+    /// The request. Panics in a rule about `execve`.
+    fn request(&self) -> &'a Request {
+        match self.call {
+            Under::Socket(request) => request,
+            Under::Exec(program) => unreachable!("a socket rule was asked about {program:?}"),
+        }
+    }
+
+    /// The program that is executed. Panics in a rule that is on no list of `execve`.
+    pub fn program(&self) -> &'a Program {
+        match self.call {
+            Under::Exec(program) => program,
+            Under::Socket(request) => unreachable!("an exec rule was asked about {request:?}"),
+        }
+    }
+
+    /// The subject, for walks that record their own evidence.
+    pub fn subject(&self) -> &'a Subject {
+        self.subject
+    }
+
+    /// The credentials of the subject.
+    pub fn credentials(&self) -> Result<&'a Credentials, Missing> {
+        self.subject.credentials.get()
+    }
+
     /// The socket of the call, as it is before the call.
     pub fn socket(&self) -> &'a Socket {
-        self.note(|| Evidence::Asking(self.request.socket));
-        &self.request.socket
+        let socket = &self.request().socket;
+        self.note(|| Evidence::Asking(*socket));
+        socket
     }
 
     /// The protocol of the socket. A list of rules is for one protocol, so this is no evidence.
     pub fn protocol(&self) -> Protocol {
-        self.request.socket.protocol
+        self.request().socket.protocol
     }
 
     /// The address given to `bind`. Panics in a rule that is on no list of `bind`.
     pub fn sockaddr(&self) -> &'a SockAddr {
-        match &self.request.call {
+        match &self.request().call {
             Call::Bind(addr) => addr,
             call => unreachable!("a bind rule was asked about {call:?}"),
         }
@@ -111,7 +174,7 @@ impl<'a> View<'a> {
 
     /// The option given to `setsockopt`. Panics in a rule that is on no list of `setsockopt`.
     pub fn option(&self) -> SockOption {
-        match self.request.call {
+        match self.request().call {
             Call::SetOption(option) => option,
             call => unreachable!("a setsockopt rule was asked about {call:?}"),
         }
@@ -119,7 +182,7 @@ impl<'a> View<'a> {
 
     /// The address asked for, read as the socket's family reads it.
     pub fn ip(&self) -> IpAddr {
-        let ip = self.sockaddr().ip(self.request.socket.family);
+        let ip = self.sockaddr().ip(self.request().socket.family);
         self.note(|| Evidence::Address(ip));
         ip
     }
@@ -242,6 +305,27 @@ impl<'a> View<'a> {
         Ok(false)
     }
 
+    /// Whether the gate called `name`, which is one of the subject's own, refuses: `Ok(false)` if
+    /// it has no such gate in its way; what is missing if it has one that answers by rules of its
+    /// own.
+    pub fn own_gate(&self, name: &'static str) -> Result<bool, Missing> {
+        let gates = self.subject.gates.get()?;
+        if let Some(gate) = gates.present.iter().find(|gate| gate.name == name) {
+            if gate.refuses {
+                self.note(|| Evidence::OwnGate(gate.name.clone(), gate.what.clone()));
+                return Ok(true);
+            }
+            let key = FactKey::Policy(Text::Borrowed(name));
+            return Err(Missing::new(key, gate.what.clone(), gate.reveal.clone()));
+        }
+        let unseen = || gates.unseen.iter().find(|gate| gate.name == name);
+        self.note(|| match unseen() {
+            Some(gate) => Evidence::UnseenGate(gate.name.clone(), gate.what.clone()),
+            None => Evidence::NoOwnGate(name),
+        });
+        Ok(false)
+    }
+
     /// Whether an interface with this index exists.
     pub fn device_exists(&self, index: u32) -> Result<bool, Missing> {
         let interfaces = self.host.interfaces.get()?;
@@ -255,7 +339,7 @@ impl<'a> View<'a> {
 
     /// The sockets that hold `port`, in the kernel's order, without the asking one.
     pub fn others_on(&self, port: u16) -> Result<impl Iterator<Item = &'a Socket>, Missing> {
-        let asking = self.request.socket.id;
+        let asking = self.request().socket.id;
         Ok(self.host.sockets.on(port)?.iter().filter(move |s| s.id != asking))
     }
 

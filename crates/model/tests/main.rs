@@ -3,6 +3,7 @@
 //! `cargo test -p portwise-model FILE::` runs the tests of one file.
 
 mod linux;
+mod linux_exec;
 mod linux_own;
 mod linux_random;
 mod small_world;

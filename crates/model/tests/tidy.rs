@@ -283,7 +283,8 @@ fn sources() -> Vec<(String, String)> {
         let named = move |(name, text): (String, String)| (format!("{kernel}/{name}"), text);
         files(&crate_dir().join("src").join(kernel)).into_iter().map(named).collect::<Vec<_>>()
     };
-    KERNELS.iter().flat_map(|kernel| of(kernel)).collect()
+    let exec = of("linux/exec");
+    KERNELS.iter().flat_map(|kernel| of(kernel)).chain(exec).collect()
 }
 
 fn files(dir: &Path) -> Vec<(String, String)> {

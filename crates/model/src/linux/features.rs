@@ -45,10 +45,36 @@ pub static BUCKET_FORGETS_ON_CLOSE: Feature = Feature {
     }],
 };
 
+/// Landlock learned about ports.
+pub static LANDLOCK_TCP: Feature = Feature {
+    id: "linux.landlock-tcp",
+    title: "a Landlock domain may forbid bind and connect of TCP sockets by port",
+    last_without: Some(Version::new(6, 6, 0)),
+    first_with: Version::new(6, 7, 0),
+    cites: &[cite("security/landlock/net.c", "hook_socket_bind", "LANDLOCK_ACCESS_NET_BIND_TCP")],
+};
+
+/// A process whose real and effective ids differ used to count as gaining by every program.
+pub static EXEC_COMPARES_EFFECTIVE_IDS: Feature = Feature {
+    id: "linux.exec-compares-effective-ids",
+    title: "execve compares the new effective ids with the old effective ids, not the real ones",
+    last_without: Some(Version::new(6, 12, 117)),
+    first_with: Version::new(6, 18, 0),
+    cites: &[Cite {
+        repo: "gregkh/linux",
+        rev: "v7.2.12",
+        path: "security/commoncap.c",
+        function: "cap_bprm_creds_from_file",
+        needle: "in_group_p",
+    }],
+};
+
 /// Every feature of Linux.
 pub static FEATURES: &[&Feature] = &[
     &UNPRIVILEGED_PORT_START,
     &ZERONET_IS_NOT_BROADCAST,
     &UNPRIVILEGED_BINDTODEVICE,
     &BUCKET_FORGETS_ON_CLOSE,
+    &LANDLOCK_TCP,
+    &EXEC_COMPARES_EFFECTIVE_IDS,
 ];

@@ -3,7 +3,8 @@
 use core::net::IpAddr;
 
 use crate::{
-    CAP_NET_BIND_SERVICE, Call, CapSet, Case, Fact, Family, SockAddr, State,
+    CAP_NET_BIND_SERVICE, Call, CapSet, Case, Fact, Family, FileCapabilities, SockAddr, State,
+    Subject,
     fix::{Breadth, Fix, suggested_port},
 };
 
@@ -129,9 +130,9 @@ pub static THIS_RUN: Fix = Fix {
     title: "this run only",
     breadth: Breadth::Process,
     side_effects: "whatever the program starts has the right too",
-    command: "sudo setpriv --reuid={uid} --regid={gid} --init-groups --inh-caps=+net_bind_service --ambient-caps=+net_bind_service {program}",
+    command: "sudo setpriv --reuid={uid} --regid={gid} --init-groups --inh-caps=+net_bind_service --ambient-caps=+net_bind_service {command}",
     tries: 1,
-    apply: |case, _| grant(case),
+    apply: |case, _| grant_process(case),
 };
 
 /// Give the program the capability.
@@ -142,7 +143,7 @@ pub static THIS_PROGRAM: Fix = Fix {
     side_effects: "whoever may run it gets the right; lost when the file is replaced; an interpreter passes it to every script",
     command: "sudo setcap cap_net_bind_service=+ep {program}",
     tries: 1,
-    apply: |case, _| grant(case),
+    apply: |case, _| grant_file(case),
 };
 
 /// Lower the limit.
@@ -199,9 +200,37 @@ fn change_address(case: &mut Case, change: impl FnOnce(&mut SockAddr)) -> bool {
     *addr != before
 }
 
-/// Gives the capability; it counts only where the subject's user namespace does.
-fn grant(case: &mut Case) -> bool {
-    let Fact::Known { value, .. } = &mut case.subject.capabilities else { return false };
+/// Gives the process the capability, so that the programs it executes keep it; it counts only
+/// where the subject's user namespace does.
+fn grant_process(case: &mut Case) -> bool {
+    let granted = grant(&mut case.subject);
+    if let Fact::Known { value, .. } = &mut case.subject.credentials {
+        for set in [&mut value.permitted, &mut value.inheritable, &mut value.ambient] {
+            *set = set.with(CAP_NET_BIND_SERVICE);
+        }
+    }
+    granted
+}
+
+/// Gives the capability to the file of the program that makes the call. Without a program it is
+/// some file whose capabilities count, which under `no_new_privs` none do.
+fn grant_file(case: &mut Case) -> bool {
+    let Some(program) = case.subject.programs.last_mut() else {
+        let credentials = case.subject.credentials.value();
+        return !credentials.is_some_and(|c| c.no_new_privs) && grant(&mut case.subject);
+    };
+    let Some(file) = program.files.last_mut() else { return false };
+    let capabilities = FileCapabilities {
+        permitted: CapSet::NONE.with(CAP_NET_BIND_SERVICE),
+        effective: true,
+        ..FileCapabilities::default()
+    };
+    file.capabilities = Fact::known(Some(capabilities), "the fix");
+    true
+}
+
+fn grant(subject: &mut Subject) -> bool {
+    let Fact::Known { value, .. } = &mut subject.capabilities else { return false };
     let before: CapSet = *value;
     *value = before.with(CAP_NET_BIND_SERVICE);
     *value != before

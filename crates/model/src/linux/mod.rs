@@ -6,8 +6,10 @@ pub mod bind6;
 pub mod bucket;
 pub mod conflict;
 pub mod effects;
+pub mod exec;
 pub mod features;
 pub mod fixes;
+pub mod gate;
 pub mod listen;
 pub mod option;
 pub mod port;
@@ -15,14 +17,19 @@ pub mod udp;
 
 pub use bucket::{Bucket, Buckets};
 pub use effects::{close, connected, settle, time_wait};
+pub use exec::EXEC;
 pub use features::*;
 
 use crate::{Cite, Family, Protocol, Rule, SockOption};
 
 /// `bind` on a TCP socket of `AF_INET`.
 pub static BIND4_TCP: &[&Rule] = &[
+    &gate::BIND_SECCOMP,
     &bind4::SOCKADDR_TOO_LONG,
+    &gate::BIND_LANDLOCK,
+    &gate::BIND_SECURITY_MODULE,
     &bind4::SOCKADDR_LENGTH,
+    &gate::BIND_CGROUP,
     &bind4::ADDRESS_FAMILY,
     &bind4::LOCAL_ADDRESS,
     &port::RESERVED_PORT,
@@ -33,8 +40,11 @@ pub static BIND4_TCP: &[&Rule] = &[
 
 /// `bind` on a UDP socket of `AF_INET`.
 pub static BIND4_UDP: &[&Rule] = &[
+    &gate::BIND_SECCOMP,
     &bind4::SOCKADDR_TOO_LONG,
+    &gate::BIND_SECURITY_MODULE,
     &bind4::SOCKADDR_LENGTH,
+    &gate::BIND_CGROUP,
     &bind4::ADDRESS_FAMILY,
     &bind4::LOCAL_ADDRESS,
     &port::RESERVED_PORT,
@@ -45,8 +55,12 @@ pub static BIND4_UDP: &[&Rule] = &[
 
 /// `bind` on a TCP socket of `AF_INET6`. The port is tested before the address.
 pub static BIND6_TCP: &[&Rule] = &[
+    &gate::BIND_SECCOMP,
     &bind4::SOCKADDR_TOO_LONG,
+    &gate::BIND_LANDLOCK,
+    &gate::BIND_SECURITY_MODULE,
     &bind6::SOCKADDR_LENGTH,
+    &gate::BIND_CGROUP,
     &bind6::ADDRESS_FAMILY,
     &bind6::STREAM_MULTICAST,
     &port::RESERVED_PORT,
@@ -63,8 +77,11 @@ pub static BIND6_TCP: &[&Rule] = &[
 
 /// `bind` on a UDP socket of `AF_INET6`.
 pub static BIND6_UDP: &[&Rule] = &[
+    &gate::BIND_SECCOMP,
     &bind4::SOCKADDR_TOO_LONG,
+    &gate::BIND_SECURITY_MODULE,
     &bind6::SOCKADDR_LENGTH,
+    &gate::BIND_CGROUP,
     &bind6::ADDRESS_FAMILY,
     &port::RESERVED_PORT,
     &port::UNBOUND_SOCKET,
@@ -79,8 +96,14 @@ pub static BIND6_UDP: &[&Rule] = &[
 ];
 
 /// `listen`.
-pub static LISTEN: &[&Rule] =
-    &[&listen::STREAM, &listen::LISTENABLE_STATE, &listen::PORT_TAKEN, &listen::AUTOMATIC_PORT];
+pub static LISTEN: &[&Rule] = &[
+    &gate::LISTEN_SECCOMP,
+    &gate::LISTEN_SECURITY_MODULE,
+    &listen::STREAM,
+    &listen::LISTENABLE_STATE,
+    &listen::PORT_TAKEN,
+    &listen::AUTOMATIC_PORT,
+];
 
 /// `setsockopt` of `IPV6_V6ONLY`.
 pub static SET_V6ONLY: &[&Rule] = &[&option::V6ONLY_FAMILY, &option::V6ONLY_UNBOUND];
@@ -102,6 +125,7 @@ pub static PATHS: &[&[&Rule]] = &[
     SET_TRANSPARENT,
     SET_DEVICE,
     SET_PORT_RANGE,
+    EXEC,
 ];
 
 /// The rules of `bind`, in the kernel's order.
@@ -132,3 +156,6 @@ const fn cite(path: &'static str, function: &'static str, needle: &'static str) 
 
 /// The lab note on model against kernel.
 const MEASURED: crate::Basis = crate::Basis::Measured("lab/linux-bind-6.18.md");
+
+/// How the rules of `execve` are known.
+const EXEC_MEASURED: crate::Basis = crate::Basis::Source;

@@ -1,6 +1,9 @@
 //! What `bind` asks of the port itself, for both families and protocols.
 
-use super::{MEASURED, UNPRIVILEGED_PORT_START, cite, conflict, effects::bound_socket, fixes, udp};
+use super::{
+    MEASURED, UNPRIVILEGED_PORT_START, cite, conflict, effects::bound_socket, fixes,
+    gate::CGROUP_PROGRAM, udp,
+};
 use crate::{
     CAP_NET_BIND_SERVICE, Errno, FactKey, Host, LocalPorts, Missing, Outcome, Protocol, Rule,
     Socket, State, View,
@@ -28,7 +31,10 @@ pub static RESERVED_PORT: Rule = Rule {
             true => v.sysctl("net.ipv4.ip_unprivileged_port_start")?,
             false => 1024,
         };
-        Ok(i64::from(port) < limit && !v.capable(CAP_NET_BIND_SERVICE)?)
+        // A program of the cgroup may excuse from the capability.
+        Ok(i64::from(port) < limit
+            && !v.capable(CAP_NET_BIND_SERVICE)?
+            && !v.own_gate(CGROUP_PROGRAM)?)
     },
     fixes: &[&fixes::ANOTHER_PORT, &fixes::THIS_RUN, &fixes::THIS_PROGRAM, &fixes::LOWER_LIMIT],
 };

@@ -6,7 +6,7 @@ use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use super::{Answer, Backend, Unsupported, Who, world::World};
 use crate::{
     Call, Errno, Fact, Family, Finding, Host, KernelFamily, Machine, Outcome, Protocol, Rule,
-    SockAddr, SocketId, State, Subject, UserNs, linux::port::automatic_port,
+    SockAddr, SocketId, State, Subject, linux::port::automatic_port,
 };
 
 /// A made-up host on which calls are decided.
@@ -39,10 +39,8 @@ impl Modelled {
 
     fn subject(who: Who) -> Subject {
         Subject {
-            uid: who.uid,
-            user: None,
             capabilities: Fact::known(who.capabilities(), "the scenario"),
-            userns: Fact::known(UserNs::Owner, "the scenario"),
+            ..Subject::plain(who.uid, "the scenario")
         }
     }
 

@@ -1,8 +1,8 @@
 //! What a fact that is missing may turn out to be.
 
 use portwise_model::{
-    AddrState, CAP_NET_BIND_SERVICE, Call, CapSet, Case, Fact, FactKey, Host, IfAddr, LocalPorts,
-    LocalRoute, Probed, RouteKind, Socket, Sockets, UserNs, linux::Buckets,
+    AddrState, CAP_NET_BIND_SERVICE, Call, CapSet, Case, Fact, FactKey, Gate, Gates, Host, IfAddr,
+    LocalPorts, LocalRoute, Probed, RouteKind, Socket, Sockets, UserNs, linux::Buckets,
 };
 
 use super::{
@@ -115,7 +115,24 @@ pub(super) fn learn(case: &Case, key: &FactKey) -> Vec<Case> {
             host(&|h| h.policies = Fact::known(Vec::new(), FROM)),
             host(&|h| h.policies = Fact::known(vec!["mac".into()], FROM)),
         ],
+        FactKey::Gates => {
+            let gate = |name: &'static str| Gate {
+                name: name.into(),
+                what: "there is one".into(),
+                reveal: "try it".into(),
+                refuses: false,
+            };
+            let names = ["seccomp-filter", "landlock", "security-module", "cgroup-program"];
+            let present = names.map(|name| vec![gate(name)]).into_iter().chain([Vec::new()]);
+            let gates = present.map(|present| Gates { present, unseen: Vec::new() });
+            gates
+                .map(|gates| with(&|case| case.subject.gates = Fact::known(gates.clone(), FROM)))
+                .collect()
+        }
         FactKey::Policy(_) => Vec::new(),
+        FactKey::Credentials | FactKey::Securebits | FactKey::IdMap | FactKey::File(_) => {
+            unreachable!("nobody here starts a program")
+        }
     }
 }
 

@@ -48,9 +48,12 @@ pub(super) fn kernels() -> Vec<Kernel> {
 /// The worlds of one kernel: what is usual, in full; then what is odd about a host, about a
 /// request, and the calls that are not `bind`, each beside a few of the usual.
 pub(super) fn worlds(kernel: &Kernel) -> Vec<World> {
-    let askers = askers(kernel.family);
+    const GATED: &str = "behind unknown gates";
+    let mut askers = askers(kernel.family);
     let few: Vec<Asker> =
-        askers.iter().filter(|a| matches!(a.name, "root" | "plain")).cloned().collect();
+        askers.iter().filter(|a| matches!(a.name, "root" | "plain" | GATED)).cloned().collect();
+    // What gates leave open is the same for all who pass them.
+    askers.retain(|a| a.name != GATED);
     let world = |hosts: Vec<Host>, askers: &[Asker], requests: Vec<Request>| World {
         hosts,
         askers: askers.to_vec(),
@@ -72,13 +75,18 @@ pub(super) fn worlds(kernel: &Kernel) -> Vec<World> {
 fn askers(family: KernelFamily) -> Vec<Asker> {
     let asker = |name, uid, capabilities, userns| Asker {
         name,
-        subject: Subject { uid, user: None, capabilities, userns },
+        subject: Subject { capabilities, userns, ..Subject::plain(uid, "drawn") },
         owner: USER,
     };
     let caps = |set| Fact::known(set, FROM);
     let userns = |relation| Fact::known(relation, FROM);
     let bind = CapSet::NONE.with(CAP_NET_BIND_SERVICE);
     let unknown_caps = || Fact::not_asked(FactKey::Capabilities);
+    let behind = |gates| {
+        let mut asker = asker("", USER, caps(bind), userns(UserNs::Owner));
+        asker.subject.gates = gates;
+        asker
+    };
     let root = asker("root", 0, caps(CapSet::ALL), userns(UserNs::Owner));
     let plain = asker("plain", USER, caps(CapSet::NONE), userns(UserNs::Owner));
     match family {
@@ -93,6 +101,7 @@ fn askers(family: KernelFamily) -> Vec<Asker> {
             asker("of unknown capabilities", USER, unknown_caps(), userns(UserNs::Owner)),
             asker("from an unknown place", USER, caps(bind), Fact::not_asked(FactKey::UserNs)),
             asker("unknown", USER, unknown_caps(), Fact::not_asked(FactKey::UserNs)),
+            Asker { name: "behind unknown gates", ..behind(Fact::not_asked(FactKey::Gates)) },
         ],
         KernelFamily::Xnu => {
             vec![
@@ -116,7 +125,9 @@ pub(super) fn at_least(family: KernelFamily, a: &Asker, b: &Asker) -> bool {
     let caps = |a: &Asker| a.subject.capabilities.value().copied();
     match family {
         KernelFamily::Linux => match (caps(a), caps(b), rank(a), rank(b)) {
-            (Some(few), Some(many), Some(low), Some(high)) => few.0 & !many.0 == 0 && low <= high,
+            (Some(few), Some(many), Some(low), Some(high)) => {
+                few.0 & !many.0 == 0 && low <= high && a.subject.gates == b.subject.gates
+            }
             _ => false,
         },
         KernelFamily::Xnu => b.subject.uid == 0 && (a.owner != 0 || b.owner == 0),
