@@ -175,6 +175,12 @@ pub struct Global {
     /// Ask as a login process of this user, without capabilities unless it is root
     #[arg(long = "as", value_name = "USER|UID[:GROUP]", global = true)]
     pub who: Option<String>,
+    /// Ask in place of this process: with its credentials, in its network namespace
+    #[arg(long, value_name = "PID", global = true, conflicts_with_all = ["who", "on", "facts"])]
+    pub pid: Option<u32>,
+    /// Ask in this network namespace
+    #[arg(long, value_name = "NAME|PATH|PID", global = true, conflicts_with_all = ["on", "facts"])]
+    pub netns: Option<String>,
     /// Ask another kernel, such as linux-6.12, macos-15 or xnu-4903.231.4
     #[arg(long, value_name = "KERNEL", global = true, conflicts_with = "facts")]
     pub on: Option<String>,
@@ -242,7 +248,8 @@ impl Global {
                 (facts.setting(), who)
             }
             None => {
-                let mut setting = live::setting()?;
+                let asked = live::Asked { pid: self.pid, netns: self.netns.clone() };
+                let mut setting = live::setting_of(&asked)?;
                 setting.program = self.called_by.clone().unwrap_or(setting.program);
                 (setting, self.named(&user::here)?)
             }

@@ -19,6 +19,7 @@
 #![forbid(unsafe_code)]
 
 pub mod act;
+pub mod capability;
 pub mod cli;
 pub mod endpoint;
 pub mod explain;

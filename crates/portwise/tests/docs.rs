@@ -9,7 +9,7 @@ use std::{env, fs};
 
 use portwise_model::{
     Basis, Call, Cite, Family, Feature, KernelFamily, Protocol, Request, Rule, SockAddr, Socket,
-    SocketId, features, path, rules,
+    SocketId, exec_path, features, path, rules,
 };
 
 const BLESS: &str = "PORTWISE_BLESS=1 cargo test -p portwise --test docs";
@@ -87,6 +87,7 @@ fn rules_reference() -> String {
         write!(text, "\n## {name}\n\n").unwrap();
         text.push_str(&table(&rules));
         text.push_str(&orders(kernel));
+        text.push_str(&exec_order(kernel));
         text.push_str(&versions(&features));
         rules.iter().for_each(|rule| text.push_str(&page(rule)));
     }
@@ -128,6 +129,19 @@ fn orders(kernel: KernelFamily) -> String {
                 writeln!(text, "{}. {} (`{}`)", n + 1, rule.title, rule.outcome).unwrap();
             }
         }
+    }
+    text
+}
+
+/// The checks before a program is started, which come before all others where one is named.
+fn exec_order(kernel: KernelFamily) -> String {
+    let list = exec_path(kernel);
+    if list.is_empty() {
+        return String::new();
+    }
+    let mut text = String::from("\n`execve`, where a program is named:\n");
+    for (n, rule) in list.iter().enumerate() {
+        writeln!(text, "{}. {} (`{}`)", n + 1, rule.title, rule.outcome).unwrap();
     }
     text
 }

@@ -3,7 +3,13 @@
 
 mod common;
 
-use std::{collections::BTreeSet, env, fmt::Write, fs, path::PathBuf};
+use std::{
+    collections::BTreeSet,
+    env,
+    fmt::Write,
+    fs,
+    path::{Path, PathBuf},
+};
 
 use serde_json::{Map, Value};
 
@@ -162,6 +168,8 @@ fn output_is_what_the_schema_says() {
         serde_json::json!({"key": "all-sockets", "why": "the kernel is too old", "reveal": ""});
     fs::write(&partly, facts.to_string()).unwrap();
     let partly = format!("--facts {}", partly.display());
+    let programs = there.path().join("programs");
+    let programs = programs_with_gates(&programs);
     let runs: [(&str, &[&str]); 5] = [
         (
             "why",
@@ -175,16 +183,23 @@ fn output_is_what_the_schema_says() {
                 "127.0.0.1:8080 --got EADDRINUSE HOST",
                 "127.0.0.1:8080 --got EACCES --on linux-6.12",
                 "bind to 0.0.0.0:80 failed (98) bind to [::]:80 failed (98) in use? --on linux-6.12",
+                "127.0.0.1:80 --facts PROGRAMS/0",
+                "127.0.0.1:80 --facts PROGRAMS/1",
+                "127.0.0.1:80 --facts PROGRAMS/2",
+                "127.0.0.1:80 --facts PROGRAMS/3",
+                "127.0.0.1:80 --facts PROGRAMS/4",
             ],
         ),
         ("check", &["127.0.0.1:80 192.0.2.1:8080 --on linux-6.12", "8080 HOST"]),
         ("explain", &["", "0.0.0.0", "xnu.wildcard-exempt", "linux.bind.zone"]),
-        ("facts", &["--on linux-6.12", "--on macos-15", "HOST", "PARTLY"]),
+        ("facts", &["--on linux-6.12", "--on macos-15", "HOST", "PARTLY", "--facts PROGRAMS/0"]),
         ("conform", &["DATA/linux-own.jsonl"]),
     ];
     let data = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/data");
-    let named =
-        |args: &str| args.replace("HOST", HOST).replace("PARTLY", &partly).replace("DATA", data);
+    let named = |args: &str| {
+        let args = args.replace("HOST", HOST).replace("PARTLY", &partly);
+        args.replace("PROGRAMS", &programs).replace("DATA", data)
+    };
     let mut checker = Checker { faults: Vec::new(), used: BTreeSet::new() };
     let mut all = BTreeSet::new();
     for (verb, lines) in runs {
@@ -208,6 +223,59 @@ fn output_is_what_the_schema_says() {
     let unused: Vec<&String> =
         all.difference(&checker.used).filter(|place| !not_here(place)).collect();
     assert!(unused.is_empty(), "described, but never written: {unused:#?}");
+}
+
+/// Facts about an asker with gates in its way who starts a program: one that the bounding set
+/// keeps from starting, one that is on a file system with noexec, one that is not there; and an
+/// asker whose filter refuses. Returns the directory of the files `0` to `3`.
+fn programs_with_gates(there: &Path) -> String {
+    use serde_json::json;
+    fs::create_dir(there).unwrap();
+    let known = |value: Value| json!({"known": {"value": value, "from": "given"}});
+    let ids = json!({"real": 1000, "effective": 1000, "saved": 1000, "filesystem": 1000});
+    let map = json!({"root": 0, "roots_around": [], "uids": [[0, 65535]], "gids": [[0, 65535]]});
+    let credentials = json!({
+        "uids": ids, "gids": ids, "groups": [], "permitted": 0, "inheritable": 0, "bounding": 0,
+        "ambient": 0, "no_new_privs": false, "traced": false, "securebits": known(json!(0)),
+        "ids": known(map),
+    });
+    let inode = |kind: &str, path: &str| json!({"path": path, "kind": kind, "mode": 0o755, "uid": 0, "gid": 0, "acl": false});
+    let file = |there: bool, noexec: bool| {
+        let inode = |kind| inode(kind, "/opt/server");
+        json!({
+            "path": "/opt/server",
+            "directories": [inode("directory")],
+            "inode": known(if there { inode("regular") } else { Value::Null }),
+            "mount": known(json!({"at": "/opt", "nosuid": false, "noexec": noexec})),
+            "capabilities": known(json!(
+                {"permitted": 1024, "inheritable": 0, "effective": true, "rootid": 0}
+            )),
+            "format": known(json!("elf")),
+        })
+    };
+    let gate = |name: &str, refuses: bool| json!({"name": name, "what": "what is known", "reveal": "try it", "refuses": refuses});
+    let program = |file: Value| json!([{"name": "server", "files": [file], "loader": null}]);
+    let unseen = json!({"present": [], "unseen": [gate("landlock", false)]});
+    let refusing = json!({"present": [gate("seccomp-filter", true)], "unseen": []});
+    for (n, (programs, gates)) in [
+        (program(file(true, false)), &unseen),
+        (program(file(true, true)), &unseen),
+        (program(file(false, false)), &unseen),
+        (json!([]), &refusing),
+        (json!([]), &unseen),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let mut facts: Value =
+            serde_json::from_str(&fs::read_to_string(&HOST[8..]).unwrap()).unwrap();
+        facts["subject"]["capabilities"] = known(json!(0));
+        facts["subject"]["credentials"] = known(credentials.clone());
+        facts["subject"]["gates"] = known(gates.clone());
+        facts["subject"]["programs"] = programs;
+        fs::write(there.join(n.to_string()), facts.to_string()).unwrap();
+    }
+    there.display().to_string()
 }
 
 /// What random scenarios add, where namespaces can be made; a disagreement is not to be had.

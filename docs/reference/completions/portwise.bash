@@ -44,13 +44,21 @@ _portwise() {
 
     case "${cmd}" in
         portwise)
-            opts="-4 -6 -j -v -q -h -V --ipv4 --ipv6 --as --on --has --facts --reuseaddr --reuseport --v6only --dev --freebind --json --verbose --quiet --color --got --help --version why check explain facts completions try conform"
+            opts="-4 -6 -j -v -q -h -V --ipv4 --ipv6 --as --pid --netns --on --has --facts --reuseaddr --reuseport --v6only --dev --freebind --json --verbose --quiet --color --got --help --version why check explain facts completions try conform"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
                 --as)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --pid)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --netns)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -86,13 +94,21 @@ _portwise() {
             return 0
             ;;
         portwise__subcmd__check)
-            opts="-4 -6 -j -v -q -h --ipv4 --ipv6 --as --on --has --facts --reuseaddr --reuseport --v6only --dev --freebind --json --verbose --quiet --color --help"
+            opts="-4 -6 -j -v -q -h --ipv4 --ipv6 --as --pid --netns --on --has --facts --reuseaddr --reuseport --v6only --dev --freebind --json --verbose --quiet --color --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
                 --as)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --pid)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --netns)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -124,13 +140,21 @@ _portwise() {
             return 0
             ;;
         portwise__subcmd__completions)
-            opts="-4 -6 -j -v -q -h --ipv4 --ipv6 --as --on --has --facts --reuseaddr --reuseport --v6only --dev --freebind --json --verbose --quiet --color --help bash zsh fish"
+            opts="-4 -6 -j -v -q -h --ipv4 --ipv6 --as --pid --netns --on --has --facts --reuseaddr --reuseport --v6only --dev --freebind --json --verbose --quiet --color --help bash zsh fish"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
                 --as)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --pid)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --netns)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -162,7 +186,7 @@ _portwise() {
             return 0
             ;;
         portwise__subcmd__conform)
-            opts="-4 -6 -j -v -q -h --random --seed --skip --jobs --record --out --live --ipv4 --ipv6 --as --on --has --facts --reuseaddr --reuseport --v6only --dev --freebind --json --verbose --quiet --color --help"
+            opts="-4 -6 -j -v -q -h --random --seed --skip --jobs --record --out --live --ipv4 --ipv6 --as --pid --netns --on --has --facts --reuseaddr --reuseport --v6only --dev --freebind --json --verbose --quiet --color --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -196,6 +220,14 @@ _portwise() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --pid)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --netns)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --on)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -224,13 +256,21 @@ _portwise() {
             return 0
             ;;
         portwise__subcmd__explain)
-            opts="-4 -6 -j -v -q -h --cites --ipv4 --ipv6 --as --on --has --facts --reuseaddr --reuseport --v6only --dev --freebind --json --verbose --quiet --color --help"
+            opts="-4 -6 -j -v -q -h --cites --ipv4 --ipv6 --as --pid --netns --on --has --facts --reuseaddr --reuseport --v6only --dev --freebind --json --verbose --quiet --color --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
                 --as)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --pid)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --netns)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -262,7 +302,7 @@ _portwise() {
             return 0
             ;;
         portwise__subcmd__facts)
-            opts="-o -4 -6 -j -v -q -h --output --ipv4 --ipv6 --as --on --has --facts --reuseaddr --reuseport --v6only --dev --freebind --json --verbose --quiet --color --help"
+            opts="-o -4 -6 -j -v -q -h --output --ipv4 --ipv6 --as --pid --netns --on --has --facts --reuseaddr --reuseport --v6only --dev --freebind --json --verbose --quiet --color --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -277,6 +317,14 @@ _portwise() {
                     return 0
                     ;;
                 --as)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --pid)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --netns)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -308,7 +356,7 @@ _portwise() {
             return 0
             ;;
         portwise__subcmd__try)
-            opts="-4 -6 -j -v -q -h --client --here --wait --out --ipv4 --ipv6 --as --on --has --facts --reuseaddr --reuseport --v6only --dev --freebind --json --verbose --quiet --color --help"
+            opts="-4 -6 -j -v -q -h --client --here --wait --out --ipv4 --ipv6 --as --pid --netns --on --has --facts --reuseaddr --reuseport --v6only --dev --freebind --json --verbose --quiet --color --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -327,6 +375,14 @@ _portwise() {
                     return 0
                     ;;
                 --as)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --pid)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --netns)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -358,7 +414,7 @@ _portwise() {
             return 0
             ;;
         portwise__subcmd__why)
-            opts="-4 -6 -j -v -q -h --got --ipv4 --ipv6 --as --on --has --facts --reuseaddr --reuseport --v6only --dev --freebind --json --verbose --quiet --color --help"
+            opts="-4 -6 -j -v -q -h --got --ipv4 --ipv6 --as --pid --netns --on --has --facts --reuseaddr --reuseport --v6only --dev --freebind --json --verbose --quiet --color --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -369,6 +425,14 @@ _portwise() {
                     return 0
                     ;;
                 --as)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --pid)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --netns)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

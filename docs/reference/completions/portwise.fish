@@ -1,6 +1,6 @@
 # Print an optspec for argparse to handle cmd's options that are independent of any subcommand.
 function __fish_portwise_global_optspecs
-    string join \n 4/ipv4 6/ipv6 as= on= has= facts= reuseaddr reuseport v6only dev= freebind j/json v/verbose q/quiet color= got= h/help V/version
+    string join \n 4/ipv4 6/ipv6 as= pid= netns= on= has= facts= reuseaddr reuseport v6only dev= freebind j/json v/verbose q/quiet color= got= h/help V/version
 end
 
 function __fish_portwise_needs_command
@@ -25,6 +25,8 @@ function __fish_portwise_using_subcommand
 end
 
 complete -c portwise -n "__fish_portwise_needs_command" -l as -d 'Ask as a login process of this user, without capabilities unless it is root' -r
+complete -c portwise -n "__fish_portwise_needs_command" -l pid -d 'Ask in place of this process: with its credentials, in its network namespace' -r
+complete -c portwise -n "__fish_portwise_needs_command" -l netns -d 'Ask in this network namespace' -r
 complete -c portwise -n "__fish_portwise_needs_command" -l on -d 'Ask another kernel, such as linux-6.12, macos-15 or xnu-4903.231.4' -r
 complete -c portwise -n "__fish_portwise_needs_command" -l has -d 'With --on: an address that the host has, such as 192.0.2.10/24 or fe80::1/64%eth0' -r
 complete -c portwise -n "__fish_portwise_needs_command" -l facts -d 'Take the facts from a file that `portwise facts -o FILE` wrote' -r -F
@@ -53,6 +55,8 @@ complete -c portwise -n "__fish_portwise_needs_command" -f -a "try" -d 'Really b
 complete -c portwise -n "__fish_portwise_needs_command" -f -a "conform" -d 'Recorded scenarios replayed on the model or the running kernel, or random ones on both'
 complete -c portwise -n "__fish_portwise_using_subcommand why" -l got -d 'A program got this errno, by name or number: which rules could have given it' -r
 complete -c portwise -n "__fish_portwise_using_subcommand why" -l as -d 'Ask as a login process of this user, without capabilities unless it is root' -r
+complete -c portwise -n "__fish_portwise_using_subcommand why" -l pid -d 'Ask in place of this process: with its credentials, in its network namespace' -r
+complete -c portwise -n "__fish_portwise_using_subcommand why" -l netns -d 'Ask in this network namespace' -r
 complete -c portwise -n "__fish_portwise_using_subcommand why" -l on -d 'Ask another kernel, such as linux-6.12, macos-15 or xnu-4903.231.4' -r
 complete -c portwise -n "__fish_portwise_using_subcommand why" -l has -d 'With --on: an address that the host has, such as 192.0.2.10/24 or fe80::1/64%eth0' -r
 complete -c portwise -n "__fish_portwise_using_subcommand why" -l facts -d 'Take the facts from a file that `portwise facts -o FILE` wrote' -r -F
@@ -71,6 +75,8 @@ complete -c portwise -n "__fish_portwise_using_subcommand why" -s v -l verbose -
 complete -c portwise -n "__fish_portwise_using_subcommand why" -s q -l quiet -d 'Say less: why only its first line, check nothing but the exit status'
 complete -c portwise -n "__fish_portwise_using_subcommand why" -s h -l help -d 'Print help'
 complete -c portwise -n "__fish_portwise_using_subcommand check" -l as -d 'Ask as a login process of this user, without capabilities unless it is root' -r
+complete -c portwise -n "__fish_portwise_using_subcommand check" -l pid -d 'Ask in place of this process: with its credentials, in its network namespace' -r
+complete -c portwise -n "__fish_portwise_using_subcommand check" -l netns -d 'Ask in this network namespace' -r
 complete -c portwise -n "__fish_portwise_using_subcommand check" -l on -d 'Ask another kernel, such as linux-6.12, macos-15 or xnu-4903.231.4' -r
 complete -c portwise -n "__fish_portwise_using_subcommand check" -l has -d 'With --on: an address that the host has, such as 192.0.2.10/24 or fe80::1/64%eth0' -r
 complete -c portwise -n "__fish_portwise_using_subcommand check" -l facts -d 'Take the facts from a file that `portwise facts -o FILE` wrote' -r -F
@@ -89,6 +95,8 @@ complete -c portwise -n "__fish_portwise_using_subcommand check" -s v -l verbose
 complete -c portwise -n "__fish_portwise_using_subcommand check" -s q -l quiet -d 'Say less: why only its first line, check nothing but the exit status'
 complete -c portwise -n "__fish_portwise_using_subcommand check" -s h -l help -d 'Print help'
 complete -c portwise -n "__fish_portwise_using_subcommand explain" -l as -d 'Ask as a login process of this user, without capabilities unless it is root' -r
+complete -c portwise -n "__fish_portwise_using_subcommand explain" -l pid -d 'Ask in place of this process: with its credentials, in its network namespace' -r
+complete -c portwise -n "__fish_portwise_using_subcommand explain" -l netns -d 'Ask in this network namespace' -r
 complete -c portwise -n "__fish_portwise_using_subcommand explain" -l on -d 'Ask another kernel, such as linux-6.12, macos-15 or xnu-4903.231.4' -r
 complete -c portwise -n "__fish_portwise_using_subcommand explain" -l has -d 'With --on: an address that the host has, such as 192.0.2.10/24 or fe80::1/64%eth0' -r
 complete -c portwise -n "__fish_portwise_using_subcommand explain" -l facts -d 'Take the facts from a file that `portwise facts -o FILE` wrote' -r -F
@@ -109,6 +117,8 @@ complete -c portwise -n "__fish_portwise_using_subcommand explain" -s q -l quiet
 complete -c portwise -n "__fish_portwise_using_subcommand explain" -s h -l help -d 'Print help'
 complete -c portwise -n "__fish_portwise_using_subcommand facts" -s o -l output -d 'Write the facts as JSON into this file, for --facts' -r -F
 complete -c portwise -n "__fish_portwise_using_subcommand facts" -l as -d 'Ask as a login process of this user, without capabilities unless it is root' -r
+complete -c portwise -n "__fish_portwise_using_subcommand facts" -l pid -d 'Ask in place of this process: with its credentials, in its network namespace' -r
+complete -c portwise -n "__fish_portwise_using_subcommand facts" -l netns -d 'Ask in this network namespace' -r
 complete -c portwise -n "__fish_portwise_using_subcommand facts" -l on -d 'Ask another kernel, such as linux-6.12, macos-15 or xnu-4903.231.4' -r
 complete -c portwise -n "__fish_portwise_using_subcommand facts" -l has -d 'With --on: an address that the host has, such as 192.0.2.10/24 or fe80::1/64%eth0' -r
 complete -c portwise -n "__fish_portwise_using_subcommand facts" -l facts -d 'Take the facts from a file that `portwise facts -o FILE` wrote' -r -F
@@ -127,6 +137,8 @@ complete -c portwise -n "__fish_portwise_using_subcommand facts" -s v -l verbose
 complete -c portwise -n "__fish_portwise_using_subcommand facts" -s q -l quiet -d 'Say less: why only its first line, check nothing but the exit status'
 complete -c portwise -n "__fish_portwise_using_subcommand facts" -s h -l help -d 'Print help'
 complete -c portwise -n "__fish_portwise_using_subcommand completions" -l as -d 'Ask as a login process of this user, without capabilities unless it is root' -r
+complete -c portwise -n "__fish_portwise_using_subcommand completions" -l pid -d 'Ask in place of this process: with its credentials, in its network namespace' -r
+complete -c portwise -n "__fish_portwise_using_subcommand completions" -l netns -d 'Ask in this network namespace' -r
 complete -c portwise -n "__fish_portwise_using_subcommand completions" -l on -d 'Ask another kernel, such as linux-6.12, macos-15 or xnu-4903.231.4' -r
 complete -c portwise -n "__fish_portwise_using_subcommand completions" -l has -d 'With --on: an address that the host has, such as 192.0.2.10/24 or fe80::1/64%eth0' -r
 complete -c portwise -n "__fish_portwise_using_subcommand completions" -l facts -d 'Take the facts from a file that `portwise facts -o FILE` wrote' -r -F
@@ -148,6 +160,8 @@ complete -c portwise -n "__fish_portwise_using_subcommand try" -l client -d 'A c
 complete -c portwise -n "__fish_portwise_using_subcommand try" -l wait -d 'How long a server may take to listen, and a client to end' -r
 complete -c portwise -n "__fish_portwise_using_subcommand try" -l out -d 'Where a scenario that repeats a disagreement is written; by default into the directory for temporary files' -r -F
 complete -c portwise -n "__fish_portwise_using_subcommand try" -l as -d 'Ask as a login process of this user, without capabilities unless it is root' -r
+complete -c portwise -n "__fish_portwise_using_subcommand try" -l pid -d 'Ask in place of this process: with its credentials, in its network namespace' -r
+complete -c portwise -n "__fish_portwise_using_subcommand try" -l netns -d 'Ask in this network namespace' -r
 complete -c portwise -n "__fish_portwise_using_subcommand try" -l on -d 'Ask another kernel, such as linux-6.12, macos-15 or xnu-4903.231.4' -r
 complete -c portwise -n "__fish_portwise_using_subcommand try" -l has -d 'With --on: an address that the host has, such as 192.0.2.10/24 or fe80::1/64%eth0' -r
 complete -c portwise -n "__fish_portwise_using_subcommand try" -l facts -d 'Take the facts from a file that `portwise facts -o FILE` wrote' -r -F
@@ -173,6 +187,8 @@ complete -c portwise -n "__fish_portwise_using_subcommand conform" -l jobs -d 'W
 complete -c portwise -n "__fish_portwise_using_subcommand conform" -l record -d 'With --random: write every scenario, with what the kernel answered, into a file' -r -F
 complete -c portwise -n "__fish_portwise_using_subcommand conform" -l out -d 'With --random: where a disagreement is written; by default into the directory for temporary files' -r -F
 complete -c portwise -n "__fish_portwise_using_subcommand conform" -l as -d 'Ask as a login process of this user, without capabilities unless it is root' -r
+complete -c portwise -n "__fish_portwise_using_subcommand conform" -l pid -d 'Ask in place of this process: with its credentials, in its network namespace' -r
+complete -c portwise -n "__fish_portwise_using_subcommand conform" -l netns -d 'Ask in this network namespace' -r
 complete -c portwise -n "__fish_portwise_using_subcommand conform" -l on -d 'Ask another kernel, such as linux-6.12, macos-15 or xnu-4903.231.4' -r
 complete -c portwise -n "__fish_portwise_using_subcommand conform" -l has -d 'With --on: an address that the host has, such as 192.0.2.10/24 or fe80::1/64%eth0' -r
 complete -c portwise -n "__fish_portwise_using_subcommand conform" -l facts -d 'Take the facts from a file that `portwise facts -o FILE` wrote' -r -F

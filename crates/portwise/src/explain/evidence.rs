@@ -3,7 +3,7 @@
 use portwise_model::{Evidence, Finding, Host, Socket, Step, Verdict};
 
 use super::trace::{EvidenceReport, Found, SocketReport, StepReport, cites};
-use crate::Setting;
+use crate::{Setting, capability, render::phrase};
 
 /// Reports every step of a verdict.
 pub(super) fn trace(setting: &mut Setting, verdict: &Verdict) -> Vec<StepReport> {
@@ -57,14 +57,17 @@ fn evidence(setting: &mut Setting, seen: &Evidence) -> EvidenceReport {
         Evidence::Sysctl(ref name, value, ref from) => {
             EvidenceReport::Sysctl { name: name.to_string(), value, from: from.to_string() }
         }
-        Evidence::Capability(cap, counts) => EvidenceReport::Capability {
-            name: cap.name,
-            counts,
-            held: setting.subject.capabilities.value().map(|caps| caps.has(cap)),
-            from: setting.subject.capabilities.source().into(),
-        },
+        Evidence::Capability(cap, counts) => {
+            let capabilities = setting.asker().capabilities;
+            EvidenceReport::Capability {
+                name: cap.name,
+                counts,
+                held: capabilities.value().map(|caps| caps.has(cap)),
+                from: capabilities.source().into(),
+            }
+        }
         Evidence::UserNs(relation) => {
-            EvidenceReport::UserNamespace { relation, from: setting.subject.userns.source().into() }
+            EvidenceReport::UserNamespace { relation, from: setting.asker().userns.source().into() }
         }
         Evidence::LocalRoute(route) => EvidenceReport::LocalRoute {
             route,
@@ -86,6 +89,39 @@ fn evidence(setting: &mut Setting, seen: &Evidence) -> EvidenceReport {
         Evidence::NoGate(gate) => {
             EvidenceReport::NoGate { gate, from: setting.host.policies.source().into() }
         }
+        Evidence::NoOwnGate(gate) => {
+            EvidenceReport::NoOwnGate { gate, from: setting.subject.gates.source().into() }
+        }
+        Evidence::OwnGate(ref gate, ref what) => {
+            EvidenceReport::OwnGate { gate: gate.to_string(), what: what.to_string() }
+        }
+        Evidence::UnseenGate(ref gate, ref what) => {
+            EvidenceReport::UnseenGate { gate: gate.to_string(), what: what.to_string() }
+        }
+        Evidence::Inode(ref inode) => EvidenceReport::Inode {
+            path: inode.path.to_string(),
+            mode: phrase::mode(inode.kind, inode.mode),
+            uid: inode.uid,
+            gid: inode.gid,
+            user: setting.user(inode.uid),
+        },
+        Evidence::NoFile(ref path) => EvidenceReport::NoFile { path: path.to_string() },
+        Evidence::Mount(ref path, ref mount) => EvidenceReport::Mount {
+            path: path.to_string(),
+            at: mount.at.as_ref().map(ToString::to_string),
+            nosuid: mount.nosuid,
+            noexec: mount.noexec,
+        },
+        Evidence::FileCapabilities(ref path, ref capabilities) => {
+            EvidenceReport::FileCapabilities {
+                path: path.to_string(),
+                capabilities: capability::file(capabilities),
+            }
+        }
+        Evidence::Bounding(set) => EvidenceReport::Bounding {
+            capabilities: capability::set(set),
+            from: setting.subject.credentials.source().into(),
+        },
         Evidence::Feature(feature, has, ref from) => {
             EvidenceReport::Feature { feature: feature.into(), has, from: from.to_string() }
         }

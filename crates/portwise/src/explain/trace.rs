@@ -148,6 +148,42 @@ pub enum EvidenceReport {
         gate: &'static str,
         from: String,
     },
+    NoOwnGate {
+        gate: &'static str,
+        from: String,
+    },
+    OwnGate {
+        gate: String,
+        what: String,
+    },
+    UnseenGate {
+        gate: String,
+        what: String,
+    },
+    Inode {
+        path: String,
+        mode: String,
+        uid: u32,
+        gid: u32,
+        user: Option<String>,
+    },
+    NoFile {
+        path: String,
+    },
+    Mount {
+        path: String,
+        at: Option<String>,
+        nosuid: bool,
+        noexec: bool,
+    },
+    FileCapabilities {
+        path: String,
+        capabilities: String,
+    },
+    Bounding {
+        capabilities: String,
+        from: String,
+    },
     Feature {
         feature: FeatureReport,
         has: bool,

@@ -14,9 +14,8 @@ use portwise_sys::{
 };
 
 /// Which kernel runs.
-pub(super) fn kernel(proc: &Proc) -> Result<Kernel, String> {
-    let release = proc
-        .sysctl("kernel.osrelease")
+pub(super) fn kernel() -> Result<Kernel, String> {
+    let release = portwise_sys::uname::release()
         .map_err(|error| format!("cannot read the kernel's version: {error}"))?;
     let version = Version::parse(&release)
         .ok_or_else(|| format!("the kernel's version `{release}` starts with no number"))?;

@@ -2,52 +2,116 @@
 
 use crate::{Setting, Trouble};
 
+/// In whose place, and in which network namespace, the question is asked.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Asked {
+    /// A process; none for this one.
+    pub pid: Option<u32>,
+    /// A network namespace by its name, path, or the pid of a process in it; none for that of the
+    /// process.
+    pub netns: Option<String>,
+}
+
 /// The setting of this machine, network namespace and user.
 ///
 /// # Errors
 /// If not even the kernel's version and the user's own credentials can be read.
 #[cfg(not(target_os = "linux"))]
 pub fn setting() -> Result<Setting, Trouble> {
+    setting_of(&Asked::default())
+}
+
+/// The setting of this machine with another process as the one that asks, or in another network
+/// namespace.
+///
+/// # Errors
+/// Always, on this system.
+#[cfg(not(target_os = "linux"))]
+pub fn setting_of(_: &Asked) -> Result<Setting, Trouble> {
     Err(Trouble::new(
         "the running system cannot be observed yet, only Linux can; such as --on macos-15",
     ))
 }
 
 #[cfg(target_os = "linux")]
-pub use linux::setting;
+pub use linux::{setting, setting_of};
 
 #[cfg(target_os = "linux")]
 mod linux {
-    use std::collections::BTreeMap;
+    use std::{collections::BTreeMap, path::PathBuf};
 
     use portwise_model::{Fact, FactKey, Host, Missing, Socket, Subject};
-    use portwise_sys::{Error, proc::Proc, rtnetlink::RtNetlink, sockdiag::SockDiag};
+    use portwise_sys::{Errno, Error, proc::Proc, rtnetlink::RtNetlink, sockdiag::SockDiag};
 
-    use super::{Setting, Trouble};
-    use crate::observe::{Holders, Observer, holders, host, sockets, subject};
+    use super::{Asked, Setting, Trouble};
+    use crate::observe::{
+        Holders, Observer, gates, holders, host, network::Network, sockets, subject::Asker,
+    };
 
     /// The setting of this machine, network namespace and user.
     ///
     /// # Errors
     /// If not even the kernel's version and the user's own credentials can be read.
     pub fn setting() -> Result<Setting, Trouble> {
+        setting_of(&Asked::default())
+    }
+
+    /// The setting of this machine with another process as the one that asks, or in another
+    /// network namespace. The calling thread is there until the setting is dropped.
+    ///
+    /// # Errors
+    /// If there is no such process or namespace, or not even the kernel's version and the user's
+    /// own credentials can be read.
+    pub fn setting_of(asked: &Asked) -> Result<Setting, Trouble> {
         let proc = Proc::default();
-        let kernel = host::kernel(&proc).map_err(Trouble::new)?;
-        let me = proc.thread_status();
+        let kernel = host::kernel().map_err(Trouble::new)?;
+        let me = Asker::own(&proc);
         let me = me.map_err(|e| Trouble::new(format!("cannot read my own credentials: {e}")))?;
-        let asker = subject::of(&me);
-        let is_root = me.uids.effective == 0;
-        let machine = Machine { proc, is_root, rtnetlink: None, sockdiag: None, users: None };
-        let mut setting = Setting::new(Host::not_asked(kernel), asker, Box::new(machine));
-        setting.gid = Some(me.gids.effective);
-        setting.is_self = true;
-        setting.runner = Some(me.uids.effective);
+        let (runner, gid) = (me.status.uids.effective, me.status.gids.effective);
+        let asker = match asked.pid {
+            Some(pid) => process(&proc, pid)?,
+            None => me,
+        };
+        let mut subject = asker.subject();
+        let network = Network::enter(asked)?;
+        let process = asked.pid.map(|pid| (pid, asker.status.name.clone()));
+        let gid = if asked.pid.is_some() { asker.status.gids.effective } else { gid };
+        if let Some(closed) = &network.closed {
+            subject.userns = Fact::Missing(closed.missing(FactKey::UserNs));
+        }
+        let machine = Machine {
+            proc,
+            asker,
+            network,
+            closely: asked.pid.is_some(),
+            is_root: runner == 0,
+            rtnetlink: None,
+            sockdiag: None,
+            users: None,
+        };
+        let mut setting = Setting::new(Host::not_asked(kernel), subject, Box::new(machine));
+        setting.gid = Some(gid);
+        setting.is_self = process.is_none();
+        setting.process = process;
+        setting.runner = Some(runner);
         Ok(setting)
+    }
+
+    fn process(proc: &Proc, pid: u32) -> Result<Asker, Trouble> {
+        Asker::process(proc, pid).map_err(|error| match error.errno {
+            Errno::ENOENT | Errno::ESRCH => {
+                Trouble::new(format!("--pid: there is no process {pid}, or none I may see"))
+            }
+            _ => Trouble::new(format!("--pid: {error}")),
+        })
     }
 
     /// The running machine. Each kernel interface is opened when it is first needed.
     struct Machine {
         proc: Proc,
+        asker: Asker,
+        network: Network,
+        closely: bool,
         is_root: bool,
         rtnetlink: Option<RtNetlink>,
         sockdiag: Option<SockDiag>,
@@ -81,6 +145,9 @@ mod linux {
             host: &mut Host,
             subject: &mut Subject,
         ) -> Result<(), Missing> {
+            if let Some(closed) = self.network.closed.as_ref().filter(|_| of_network(key)) {
+                return Err(closed.missing(key.clone()));
+            }
             match key {
                 FactKey::Interfaces => {
                     let read = self.rtnetlink().and_then(host::interfaces);
@@ -123,8 +190,25 @@ mod linux {
                     host.buckets = Fact::Missing(missing.clone());
                     Err(missing)
                 }
-                FactKey::UserNs => subject::user_namespace(subject),
+                FactKey::UserNs => self.asker.user_namespace(subject),
+                FactKey::Securebits => self.asker.securebits(subject),
+                FactKey::IdMap => self.asker.id_map(subject),
+                FactKey::Gates => {
+                    let binary = subject.programs.last().and_then(|program| program.binary());
+                    let binary = binary.map(|file| PathBuf::from(file.path.as_ref()));
+                    let gates = gates::of(&gates::Passer {
+                        proc: &self.proc,
+                        pid: self.asker.pid,
+                        status: &self.asker.status,
+                        closely: self.closely || binary.is_some(),
+                        program: binary.as_deref(),
+                    });
+                    subject.gates = Fact::known(gates, gates::FROM);
+                    Ok(())
+                }
                 FactKey::Capabilities
+                | FactKey::Credentials
+                | FactKey::File(_)
                 | FactKey::LocalAddress(_)
                 | FactKey::Feature(_)
                 | FactKey::Policies
@@ -140,6 +224,27 @@ mod linux {
 
         fn user(&mut self, uid: u32) -> Option<String> {
             user(&mut self.users, uid)
+        }
+
+        fn look_closely(&mut self) {
+            self.closely = true;
+        }
+    }
+
+    /// Whether a fact is one of the network namespace.
+    fn of_network(key: &FactKey) -> bool {
+        match key {
+            FactKey::Interfaces
+            | FactKey::LocalRoutes
+            | FactKey::LocalAddress(_)
+            | FactKey::LocalPorts
+            | FactKey::Sockets(_)
+            | FactKey::AllSockets
+            | FactKey::SocketOptions(_)
+            | FactKey::BindBucket(_)
+            | FactKey::UserNs => true,
+            FactKey::Sysctl(name) => name.starts_with("net."),
+            _ => false,
         }
     }
 

@@ -7,8 +7,8 @@
 use std::collections::BTreeMap;
 
 use portwise_model::{
-    Case, Fact, FactKey, Family, Host, Missing, Request, SockAddr, SockOption, Socket, SocketId,
-    Subject, UserNs, Verdict, decide_parts,
+    Case, Fact, FactKey, Family, Gates, Host, Missing, Request, SockAddr, SockOption, Socket,
+    SocketId, Subject, UserNs, Verdict, decide_parts,
     fix::{self, Proven},
 };
 use serde::{Deserialize, Serialize};
@@ -20,10 +20,14 @@ pub mod file;
 pub mod user;
 
 #[cfg(target_os = "linux")]
+mod gates;
+#[cfg(target_os = "linux")]
 mod holders;
 #[cfg(target_os = "linux")]
 mod host;
 pub mod live;
+#[cfg(target_os = "linux")]
+mod network;
 mod order;
 #[cfg(target_os = "linux")]
 mod sockets;
@@ -46,6 +50,9 @@ pub trait Observer {
 
     /// The login name of a user.
     fn user(&mut self, uid: u32) -> Option<String>;
+
+    /// From now on looks for gates also where that costs more.
+    fn look_closely(&mut self) {}
 }
 
 /// A process that holds a socket.
@@ -125,6 +132,8 @@ pub struct Setting {
     pub gid: Option<u32>,
     /// Whether the asker is the user who runs this program, not one named by an option.
     pub is_self: bool,
+    /// The process in whose place the question is asked, with the name of its program.
+    pub process: Option<(u32, String)>,
     /// The effective user who runs this program and looks at its machine; `None` if the facts
     /// are from elsewhere.
     pub runner: Option<u32>,
@@ -144,6 +153,7 @@ impl Setting {
             subject,
             gid: None,
             is_self: false,
+            process: None,
             runner: None,
             assumed: Vec::new(),
             program: "portwise".into(),
@@ -165,9 +175,15 @@ impl Setting {
             user: who.name.map(Into::into),
             capabilities: Fact::known(capabilities, from),
             userns,
+            gates: Fact::known(Gates::default(), from),
             ..Subject::not_asked(who.uid)
         };
         (self.gid, self.is_self) = (who.gid, false);
+    }
+
+    /// Who makes the call: the subject after executing its programs.
+    pub fn asker(&self) -> Subject {
+        portwise_model::after_programs(&self.host, &self.subject)
     }
 
     /// Decides a request, observing what its rules miss.
@@ -234,6 +250,11 @@ impl Setting {
         })
     }
 
+    /// From now on looks for gates also where that costs more.
+    pub fn look_closely(&mut self) {
+        self.observer.look_closely();
+    }
+
     /// Finds the processes that hold any of these sockets.
     pub fn holders(&mut self, sockets: &[Socket]) -> Holders {
         self.observer.holders(sockets)
@@ -251,7 +272,7 @@ impl Setting {
         settings: &SocketSettings,
     ) -> Result<Request, Trouble> {
         let family = Family::of(target.ip);
-        let mut socket = Socket::new(SocketId::ASKING, family, target.protocol, self.subject.uid);
+        let mut socket = Socket::new(SocketId::ASKING, family, target.protocol, self.asker().uid);
         socket.options.reuseaddr = Some(settings.reuseaddr);
         socket.options.reuseport = Some(settings.reuseport);
         socket.options.freebind = settings.freebind;

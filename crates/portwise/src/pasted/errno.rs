@@ -56,6 +56,8 @@ pub enum How {
 /// Numbers on Linux, macOS and Windows; 0 where there is none.
 const NUMBERS: &[(Errno, [u16; 3])] = &[
     (Errno::EPERM, [1, 1, 0]),
+    (Errno::ENOENT, [2, 2, 0]),
+    (Errno::ENOEXEC, [8, 8, 0]),
     (Errno::EBADF, [9, 9, 10009]),
     (Errno::EAGAIN, [11, 35, 10035]),
     (Errno::EACCES, [13, 13, 10013]),
@@ -63,6 +65,7 @@ const NUMBERS: &[(Errno, [u16; 3])] = &[
     (Errno::ENODEV, [19, 19, 0]),
     (Errno::EINVAL, [22, 22, 10022]),
     (Errno::ENAMETOOLONG, [36, 63, 10063]),
+    (Errno::ELOOP, [40, 62, 10062]),
     (Errno::ENOTSOCK, [88, 38, 10038]),
     (Errno::EDESTADDRREQ, [89, 39, 10039]),
     (Errno::EPROTOTYPE, [91, 41, 10041]),

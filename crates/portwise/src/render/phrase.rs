@@ -1,8 +1,8 @@
 //! Words for facts, sockets and those who hold them.
 
 use portwise_model::{
-    AddrState, CAP_NET_ADMIN, CAP_NET_BIND_SERVICE, CAP_NET_RAW, CapSet, Protocol, RouteKind,
-    State, UserNs,
+    AddrState, CAP_NET_ADMIN, CAP_NET_BIND_SERVICE, CAP_NET_RAW, CapSet, FileKind, Protocol,
+    RouteKind, State, UserNs,
 };
 
 use crate::{
@@ -96,6 +96,23 @@ pub fn evidence(report: &Report, seen: &EvidenceReport, all: bool) -> Option<Str
             format!("there is no interface {name}{}", place(from))
         }
         NoGate { gate, from } if all => format!("no {gate} in the way{}", place(from)),
+        NoOwnGate { gate, from } if all => format!("no {gate} in the way{}", place(from)),
+        UnseenGate { gate, what } if all => format!("{gate}: taken not to be there; {what}"),
+        NoOwnGate { .. } | UnseenGate { .. } => return None,
+        OwnGate { what, .. } => what.clone(),
+        Inode { path, mode, uid, gid, user } => {
+            let owner = self::user(user.as_deref(), *uid);
+            format!("{path}: {mode}, of {owner} and group {gid}")
+        }
+        NoFile { path } => format!("there is no {path}"),
+        Mount { path, at, nosuid, noexec } => mount(path, at.as_deref(), *nosuid, *noexec),
+        FileCapabilities { path, capabilities } if capabilities == "none" => {
+            format!("{path} has no capabilities that count here")
+        }
+        FileCapabilities { path, capabilities } => format!("{path} has {capabilities}"),
+        Bounding { capabilities, from } => {
+            format!("the bounding set: {capabilities}{}", place(from))
+        }
         Feature { feature, has: true, from } if all => {
             format!("{}: so it is here (since {}; by {from})", feature.title, feature.since)
         }
@@ -117,6 +134,43 @@ pub fn evidence(report: &Report, seen: &EvidenceReport, all: bool) -> Option<Str
         InTheWay { .. } | Beside { .. } => return None,
     };
     Some(text)
+}
+
+fn mount(path: &str, at: Option<&str>, nosuid: bool, noexec: bool) -> String {
+    let options: Vec<&str> = [("nosuid", nosuid), ("noexec", noexec)]
+        .iter()
+        .filter(|(_, on)| *on)
+        .map(|(name, _)| *name)
+        .collect();
+    let at = at.map(|at| format!(", mounted at {at}")).unwrap_or_default();
+    let with = if options.is_empty() {
+        "without nosuid and noexec".into()
+    } else {
+        format!("with {}", options.join(" and "))
+    };
+    format!("{path} is on a file system {with}{at}")
+}
+
+/// Kind and permissions of a file, as `ls -l` shows them.
+pub fn mode(kind: FileKind, mode: u16) -> String {
+    let kind = match kind {
+        FileKind::Regular => '-',
+        FileKind::Directory => 'd',
+        FileKind::Other => '?',
+    };
+    let bit = |shift: u16| mode >> shift & 1 != 0;
+    let mut text = String::from(kind);
+    for (class, special, letter) in [(6, 11, 's'), (3, 10, 's'), (0, 9, 't')] {
+        text.push(if bit(class + 2) { 'r' } else { '-' });
+        text.push(if bit(class + 1) { 'w' } else { '-' });
+        text.push(match (bit(class), bit(special)) {
+            (true, true) => letter,
+            (false, true) => letter.to_ascii_uppercase(),
+            (true, false) => 'x',
+            (false, false) => '-',
+        });
+    }
+    text
 }
 
 /// How a user namespace relates to the one that owns the network.

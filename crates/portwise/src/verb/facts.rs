@@ -97,6 +97,7 @@ fn wanted(setting: &Setting) -> Vec<FactKey> {
         }
         want(subject.userns.value().is_some(), FactKey::UserNs);
         want(subject.capabilities.value().is_some(), FactKey::Capabilities);
+        want(subject.gates.value().is_some(), FactKey::Gates);
         want(host.buckets.value().is_some(), FactKey::BindBucket(0));
     }
     want(host.local_ports.value().is_some(), FactKey::LocalPorts);
@@ -156,13 +157,18 @@ fn what(key: &FactKey) -> String {
         FactKey::BindBucket(_) => "memory of shared ports".into(),
         FactKey::Capabilities => "capabilities".into(),
         FactKey::UserNs => "user namespace".into(),
+        FactKey::Credentials => "credentials".into(),
+        FactKey::Securebits => "securebits".into(),
+        FactKey::IdMap => "ids of the user namespace".into(),
+        FactKey::File(path) => path.to_string(),
+        FactKey::Gates => "gates of the process".into(),
         FactKey::Feature(name) | FactKey::Policy(name) => name.to_string(),
         FactKey::Policies => "policies".into(),
     }
 }
 
 fn subject(page: &mut Page, known: &Facts) {
-    let Subject { uid, user, capabilities, userns } = &known.subject;
+    let Subject { uid, user, capabilities, userns, .. } = &known.subject;
     let user = user.as_deref().or(known.users.get(uid).map(String::as_str));
     page.fact("who", &phrase::user(user, *uid), "");
     if known.host.kernel.family != KernelFamily::Linux {

@@ -73,6 +73,7 @@ pub fn why_heard(
     heard: &Heard,
 ) -> Result<Vec<Report>, Trouble> {
     let mut reports = Vec::new();
+    setting.look_closely();
     for target in targets(setting, endpoint, only, settings)? {
         let request = setting.request(&target, settings)?;
         let verdict = setting.decide(&request);

@@ -212,7 +212,10 @@ fn asked(setting: &mut Setting, case: &mut Case, outcome: Outcome) -> Vec<Step> 
     let mut known = Vec::new();
     loop {
         let mut steps = asked_alone(&case.host, &case.subject, &case.request);
-        steps.retain(|step| step.rule.outcome == outcome);
+        // The gates of the program that got the errno need not be those of this asker: what is
+        // known of them in general is said instead.
+        let is_gate = |step: &Step| linux::gate::RULES.iter().any(|rule| rule.id == step.rule.id);
+        steps.retain(|step| step.rule.outcome == outcome && !is_gate(step));
         let next = steps.iter().find_map(|step| match &step.finding {
             Finding::Unknown(missing) if !known.contains(&missing.key) => Some(missing.key.clone()),
             _ => None,
