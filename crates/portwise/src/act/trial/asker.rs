@@ -46,6 +46,8 @@ impl Asker {
             return Err(Trouble::new("--as another user: only root can try that"));
         }
         let _ = setting.observe(&FactKey::UserNs);
+        // The gates of this process are those of what it starts, in the copy as well.
+        let _ = setting.observe(&FactKey::Gates);
         // A user namespace in which everything is to be had would answer another question.
         let sets = match setting.is_self || !is_other {
             true => me.capabilities,
