@@ -79,6 +79,22 @@ Examples:
   portwise check -q 8080 && echo free
   portwise check '*:80' --on linux-6.12 --as 0";
 
+const FREE_EXAMPLES: &str = "\
+Prints ports alone, one a line. Each was bound once and closed again; another program may be
+quicker, so bind it soon. Ports below 1024, those the kernel gives out by itself
+(ip_local_port_range) and reserved ones (ip_local_reserved_ports) are passed over, unless the
+port or range asked for is one of them.
+
+Examples:
+  portwise free                             one that is free on every address
+  portwise free 3000                        3000 or the next one
+  portwise free localhost:3000              free on 127.0.0.1 and on ::1
+  portwise free '*:5353/udp' --count 3
+  portwise free 127.0.0.1 --near 8080
+  portwise free --range 9000-9099 --reuseaddr
+
+Exit status: 0 found, 1 none or too few, 2 usage or trouble, 3 too few, and some unknown";
+
 const EXPLAIN_EXAMPLES: &str = "\
 Examples:
   portwise explain                          every rule and feature
@@ -132,6 +148,9 @@ enum Verb {
     /// One line for each endpoint, and an exit status for scripts
     #[command(after_help = CHECK_EXAMPLES)]
     Check(verb::check::Args),
+    /// The next free port for an address, family and options, printed bare for scripts
+    #[command(after_help = FREE_EXAMPLES)]
+    Free(verb::free::Args),
     /// The page of a rule, what an address means, or the list of all rules
     #[command(after_help = EXPLAIN_EXAMPLES)]
     Explain(verb::explain::Args),
@@ -385,6 +404,7 @@ pub fn run(
         }
         Some(Verb::Why(args)) => verb::why::run(args, &cli.global, &mut output),
         Some(Verb::Check(args)) => verb::check::run(args, &cli.global, &mut output),
+        Some(Verb::Free(args)) => verb::free::run(args, &cli.global, &mut output),
         Some(Verb::Explain(args)) => verb::explain::run(args, &cli.global, &mut output),
         Some(Verb::Facts(args)) => verb::facts::run(args, &cli.global, &mut output),
         Some(Verb::Completions(args)) => Ok(verb::completions::run(args, &mut output)),

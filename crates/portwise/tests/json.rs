@@ -15,7 +15,7 @@ use serde_json::{Map, Value};
 
 const BLESS: &str = "PORTWISE_BLESS=1 cargo test -p portwise --test json";
 const HOST: &str = concat!("--facts ", env!("CARGO_MANIFEST_DIR"), "/tests/data/host.json");
-const VERBS: [&str; 6] = ["why", "check", "explain", "facts", "try", "conform"];
+const VERBS: [&str; 7] = ["why", "check", "free", "explain", "facts", "try", "conform"];
 
 fn reference() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../docs/reference")
@@ -170,7 +170,7 @@ fn output_is_what_the_schema_says() {
     let partly = format!("--facts {}", partly.display());
     let programs = there.path().join("programs");
     let programs = programs_with_gates(&programs);
-    let runs: [(&str, &[&str]); 5] = [
+    let runs: [(&str, &[&str]); 6] = [
         (
             "why",
             &[
@@ -191,6 +191,7 @@ fn output_is_what_the_schema_says() {
             ],
         ),
         ("check", &["127.0.0.1:80 192.0.2.1:8080 --on linux-6.12", "8080 HOST"]),
+        ("free", &["8080 HOST --count 2", "--on linux-6.12"]),
         ("explain", &["", "0.0.0.0", "xnu.wildcard-exempt", "linux.bind.zone"]),
         ("facts", &["--on linux-6.12", "--on macos-15", "HOST", "PARTLY", "--facts PROGRAMS/0"]),
         ("conform", &["DATA/linux-own.jsonl"]),

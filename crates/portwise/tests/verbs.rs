@@ -206,7 +206,7 @@ fn facts_text() {
 #[test]
 fn help() {
     let mut text = String::new();
-    for verb in ["", "why ", "check ", "explain ", "facts "] {
+    for verb in ["", "why ", "check ", "free ", "explain ", "facts "] {
         text += &transcript(&[&format!("{verb}--help")]);
     }
     snapshot("help", text);

@@ -31,6 +31,9 @@ _portwise() {
             portwise,facts)
                 cmd="portwise__subcmd__facts"
                 ;;
+            portwise,free)
+                cmd="portwise__subcmd__free"
+                ;;
             portwise,try)
                 cmd="portwise__subcmd__try"
                 ;;
@@ -44,7 +47,7 @@ _portwise() {
 
     case "${cmd}" in
         portwise)
-            opts="-4 -6 -j -v -q -h -V --ipv4 --ipv6 --as --pid --netns --on --has --facts --reuseaddr --reuseport --v6only --dev --freebind --json --verbose --quiet --color --got --help --version why check explain facts completions try conform"
+            opts="-4 -6 -j -v -q -h -V --ipv4 --ipv6 --as --pid --netns --on --has --facts --reuseaddr --reuseport --v6only --dev --freebind --json --verbose --quiet --color --got --help --version why check free explain facts completions try conform"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -313,6 +316,64 @@ _portwise() {
                     return 0
                     ;;
                 -o)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --as)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --pid)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --netns)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --on)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --has)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --facts)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --dev)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --color)
+                    COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        portwise__subcmd__free)
+            opts="-4 -6 -j -v -q -h --near --range --count --ipv4 --ipv6 --as --pid --netns --on --has --facts --reuseaddr --reuseport --v6only --dev --freebind --json --verbose --quiet --color --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --near)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --range)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --count)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

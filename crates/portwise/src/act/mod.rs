@@ -1,6 +1,11 @@
 //! What acts: everything else only reads.
 
 #[cfg(target_os = "linux")]
+mod confirm;
+#[cfg(target_os = "linux")]
 pub mod lab;
 #[cfg(target_os = "linux")]
 pub mod trial;
+
+#[cfg(target_os = "linux")]
+pub use confirm::bind_once;

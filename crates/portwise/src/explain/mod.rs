@@ -16,6 +16,7 @@ mod trace;
 
 pub(crate) use got::against;
 pub use got::{Could, Gate, Got, Heard, Holds, JudgedHint, Now, UnreadGate};
+pub(crate) use notes::listen_stopped;
 pub use report::*;
 pub use trace::*;
 

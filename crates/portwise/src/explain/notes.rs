@@ -306,6 +306,14 @@ fn shared(held: &[HeldSocket]) -> Option<Note> {
 
 /// A socket that may be bound and still not listen.
 fn listen_fails(case: &Case, verdict: &Verdict) -> Option<Note> {
+    let stop = listen_stopped(case, verdict)?;
+    let Outcome::Errno(errno) = stop.rule.outcome else { return None };
+    let text = format!("bind succeeds, but listen will fail ({errno}): {}", stop.rule.fault);
+    Some(Note { id: "listen-fails", text, cites: cites(stop.rule.cites) })
+}
+
+/// The step that stops `listen` on a TCP socket that `verdict` says may be bound.
+pub(crate) fn listen_stopped(case: &Case, verdict: &Verdict) -> Option<Step> {
     let Call::Bind(addr) = case.request.call else { return None };
     if !verdict.is_allowed() || addr.port == 0 || case.request.socket.protocol != Protocol::Tcp {
         return None;
@@ -317,11 +325,8 @@ fn listen_fails(case: &Case, verdict: &Verdict) -> Option<Note> {
     };
     let socket = settle(&mut host, &case.request.socket, &case.request.call, Outcome::Ok, None);
     let request = Request { call: Call::Listen(128), socket };
-    let listens = decide_parts(&host, &case.subject, &request);
-    let stop = listens.trace.last().filter(|step| step.finding == Finding::Stops)?;
-    let Outcome::Errno(errno) = stop.rule.outcome else { return None };
-    let text = format!("bind succeeds, but listen will fail ({errno}): {}", stop.rule.fault);
-    Some(Note { id: "listen-fails", text, cites: cites(stop.rule.cites) })
+    let mut listens = decide_parts(&host, &case.subject, &request);
+    listens.trace.pop().filter(|step| step.finding == Finding::Stops)
 }
 
 /// A device that may not be chosen to begin with.

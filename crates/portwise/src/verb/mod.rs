@@ -16,6 +16,7 @@ pub mod completions;
 pub mod conform;
 pub mod explain;
 pub mod facts;
+pub mod free;
 #[cfg(target_os = "linux")]
 pub mod r#try;
 pub mod why;

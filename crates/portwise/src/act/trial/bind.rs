@@ -73,7 +73,7 @@ fn attempt(request: &Request) -> Tried {
 }
 
 /// A socket that does not wait.
-pub(super) fn create(family: Family, protocol: Protocol) -> Result<Socket, Errno> {
+pub(in crate::act) fn create(family: Family, protocol: Protocol) -> Result<Socket, Errno> {
     let kind = match protocol {
         Protocol::Tcp => SOCK_STREAM,
         Protocol::Udp => SOCK_DGRAM,
@@ -86,7 +86,7 @@ pub(super) fn create(family: Family, protocol: Protocol) -> Result<Socket, Errno
 }
 
 /// Sets the options of a fresh socket. What is off by default is not touched.
-pub(super) fn configure(socket: &Socket, wanted: &Model) -> Result<(), Errno> {
+pub(in crate::act) fn configure(socket: &Socket, wanted: &Model) -> Result<(), Errno> {
     let on = |option: SocketOption| socket.set(option, 1);
     if wanted.options.reuseaddr == Some(true) {
         on(SocketOption::SO_REUSEADDR)?;
@@ -110,7 +110,7 @@ pub(super) fn configure(socket: &Socket, wanted: &Model) -> Result<(), Errno> {
 }
 
 /// The bytes of an address.
-pub(super) fn address(addr: &SockAddr) -> Address {
+pub(in crate::act) fn address(addr: &SockAddr) -> Address {
     let mut bytes = [0; 28];
     bytes[0..2].copy_from_slice(&addr.family.to_ne_bytes());
     bytes[2..4].copy_from_slice(&addr.port.to_be_bytes());

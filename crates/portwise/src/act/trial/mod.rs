@@ -5,7 +5,7 @@
 //! acts. The namespaces have no name and no mount: they vanish with the process.
 
 mod asker;
-mod bind;
+pub(super) mod bind;
 mod blueprint;
 mod init;
 mod placeholder;
