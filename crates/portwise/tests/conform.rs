@@ -24,11 +24,6 @@ fn binary(args: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_portwise")).args(args).output().expect("the binary was built")
 }
 
-/// Past the test harness, which keeps what passing tests print.
-fn not_run(why: &str) {
-    let _ = writeln!(std::io::stderr(), "not run: {why}");
-}
-
 #[test]
 fn recorded_files_are_counted() {
     let run = portwise(&["conform", &data("linux-own.jsonl")]);
@@ -110,10 +105,10 @@ fn bad_input_gets_one_line() {
 fn random_scenarios_agree_and_repeat() {
     let first = binary(&["conform", "--random", "400", "--seed", "11", "--json"]);
     if first.status.code() == Some(2) {
-        return not_run(&format!(
+        return portwise_sys::not_run!(
             "random scenarios: {}",
             String::from_utf8_lossy(&first.stderr).trim()
-        ));
+        );
     }
     let counts = |output: &Output| -> serde_json::Value {
         let value: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
@@ -134,7 +129,7 @@ fn recorded_scenarios_can_be_replayed() {
     let file = file.to_str().unwrap();
     let made = binary(&["conform", "--random", "100", "--seed", "12", "--record", file]);
     if made.status.code() == Some(2) {
-        return not_run("recording random scenarios: no namespaces here");
+        return portwise_sys::not_run!("recording random scenarios: no namespaces here");
     }
     let run = portwise(&["conform", file]);
     assert!(run.out.contains(" 0 disagree, "), "{}", run.out);

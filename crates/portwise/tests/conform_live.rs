@@ -20,7 +20,7 @@ fn replay(lines: &[String], arguments: &[&str]) -> Option<(u8, String)> {
     let Output { status, stdout, stderr } = command.output().unwrap();
     let complaint = String::from_utf8_lossy(&stderr);
     if status.code() == Some(2) && complaint.contains("namespace can be made") {
-        println!("not run: {}", complaint.trim());
+        portwise_sys::not_run!("{}", complaint.trim());
         return None;
     }
     assert_eq!(complaint, "");
@@ -47,7 +47,7 @@ fn has_ip() -> bool {
     let found = ["/usr/sbin/ip", "/sbin/ip", "/usr/bin/ip", "/bin/ip"];
     let found = found.iter().any(|path| fs::exists(path).unwrap_or(false));
     if !found {
-        println!("not run: no ip");
+        portwise_sys::not_run!("no ip");
     }
     found
 }

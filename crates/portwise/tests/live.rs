@@ -68,7 +68,7 @@ fn options_of_a_socket_of_ours_are_read() {
     // Our own listener has no SO_REUSEPORT, so ours does not help either: that is certain.
     let run = line(&format!("check 127.0.0.1:{port} --reuseport"));
     if run.status == 3 && run.err.contains("not permitted") {
-        println!("not run: pidfd_getfd is not allowed here: {}", run.err);
+        portwise_sys::not_run!("pidfd_getfd is not allowed here: {}", run.err);
         return;
     }
     assert_eq!(run.status, 1, "{}{}", run.out, run.err);
@@ -78,7 +78,7 @@ fn options_of_a_socket_of_ours_are_read() {
 fn a_low_port_is_answered_as_the_kernel_does() {
     let limit: u16 = sysctl("net.ipv4.ip_unprivileged_port_start").unwrap().parse().unwrap();
     if limit <= 81 {
-        println!("not run: the limit of reserved ports is {limit} here");
+        portwise_sys::not_run!("the limit of reserved ports is {limit} here");
         return;
     }
     // A port of its own, which no test and hardly a service uses.
@@ -87,7 +87,7 @@ fn a_low_port_is_answered_as_the_kernel_does() {
     let run = line(&format!("check 127.0.0.1:{port}"));
     assert_eq!(run.status, u8::from(!may), "{}{}", run.out, run.err);
     if may {
-        println!("not run: this user may bind low ports");
+        portwise_sys::not_run!("this user may bind low ports");
         return;
     }
     let why = line(&format!("why 127.0.0.1:{port}")).out;
@@ -136,7 +136,7 @@ fn a_reader_that_goes_away_is_no_error() {
             assert!(output.status.success(), "{:?}", output.status);
             assert!(output.stderr.is_empty(), "{}", String::from_utf8_lossy(&output.stderr));
         }
-        Err(error) => println!("not run: no bash: {error}"),
+        Err(error) => portwise_sys::not_run!("no bash: {error}"),
     }
 }
 
@@ -144,7 +144,7 @@ fn a_reader_that_goes_away_is_no_error() {
 fn an_answer_that_cannot_be_written_is_trouble() {
     let full = match std::fs::OpenOptions::new().write(true).open("/dev/full") {
         Ok(full) => full,
-        Err(error) => return println!("not run: no /dev/full: {error}"),
+        Err(error) => return portwise_sys::not_run!("no /dev/full: {error}"),
     };
     let mut command = Command::new(env!("CARGO_BIN_EXE_portwise"));
     command.args(["check", "80", "--on", "linux-6.12", "--as", "0"]);
@@ -167,7 +167,7 @@ fn an_argument_that_is_no_utf8_is_no_panic() {
 fn capabilities_count_in_the_owner_of_the_network() {
     let limit: u16 = sysctl("net.ipv4.ip_unprivileged_port_start").unwrap().parse().unwrap();
     if limit <= 81 {
-        println!("not run: the limit of reserved ports is {limit} here");
+        portwise_sys::not_run!("the limit of reserved ports is {limit} here");
         return;
     }
     let inside = |namespaces: &[&str], verb: &str| {
@@ -178,11 +178,11 @@ fn capabilities_count_in_the_owner_of_the_network() {
     };
     match inside(&["--user", "--map-root-user"], "why") {
         Ok(output) if output.stdout.is_empty() => {
-            println!("not run: {}", String::from_utf8_lossy(&output.stderr));
+            portwise_sys::not_run!("{}", String::from_utf8_lossy(&output.stderr));
             return;
         }
         Err(error) => {
-            println!("not run: no unshare: {error}");
+            portwise_sys::not_run!("no unshare: {error}");
             return;
         }
         Ok(output) => {

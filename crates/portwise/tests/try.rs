@@ -14,11 +14,6 @@ use std::{
 
 use serde_json::Value;
 
-/// Past the test harness, which keeps what passing tests print.
-fn not_run(why: &str) {
-    let _ = writeln!(std::io::stderr(), "not run: {why}");
-}
-
 /// In a process of its own: a user namespace can only be made by a process with one thread.
 fn binary(args: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_portwise"));
@@ -30,7 +25,7 @@ fn tried(args: &[&str]) -> Option<(Value, i32)> {
     let output = binary(&[&["--json"], args].concat());
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     if output.status.code() == Some(2) && said.contains(" can be made here") {
-        not_run(&format!("try: {}", said.lines().last().unwrap_or_default()));
+        portwise_sys::not_run!("try: {}", said.lines().last().unwrap_or_default());
         return None;
     }
     let value = serde_json::from_slice(&output.stdout)
@@ -71,7 +66,7 @@ fn a_low_port_is_refused_as_predicted() {
     let limit = std::fs::read_to_string("/proc/sys/net/ipv4/ip_unprivileged_port_start");
     let limit: u16 = limit.unwrap().trim().parse().unwrap();
     if limit <= 81 {
-        return not_run(&format!("a low port: the limit is {limit} here"));
+        return portwise_sys::not_run!("a low port: the limit is {limit} here");
     }
     let who: &[&str] = if is_root() { &["--as", "65534:65534"] } else { &[] };
     let args = ["127.0.0.1:81", "0.0.0.0:81", "127.0.0.1:81/udp"];
@@ -193,7 +188,9 @@ fn on_the_network_itself() {
     }
     let held = TcpListener::bind(port);
     if held.is_err() {
-        return not_run("a port that is held, on the network itself: somebody took it meanwhile");
+        return portwise_sys::not_run!(
+            "a port that is held, on the network itself: somebody took it meanwhile"
+        );
     }
     let (value, status) = tried(&["--here", &endpoint]).unwrap();
     assert_eq!(status, 0, "{value:#}");
@@ -225,7 +222,7 @@ fn the_table_says_it_in_words() {
     let (out, err) =
         (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     if output.status.code() == Some(2) {
-        return not_run(&format!("the table of try: {}", err.trim()));
+        return portwise_sys::not_run!("the table of try: {}", err.trim());
     }
     assert!(err.starts_with("portwise: in a private copy of this network"), "{err}");
     assert_eq!(err.lines().count(), 1, "{err}");
@@ -245,12 +242,12 @@ fn interrupted_runs_leave_nothing() {
     let output = command.arg(script).args([&runs, env!("CARGO_BIN_EXE_portwise")]).output();
     let output = match output {
         Ok(output) => output,
-        Err(error) => return not_run(&format!("interruptions of try: bash: {error}")),
+        Err(error) => return portwise_sys::not_run!("interruptions of try: bash: {error}"),
     };
     let out = String::from_utf8_lossy(&output.stdout);
     let err = String::from_utf8_lossy(&output.stderr);
     match output.status.code() {
-        Some(3) => not_run(&format!("interruptions of try: {}", out.trim())),
+        Some(3) => portwise_sys::not_run!("interruptions of try: {}", out.trim()),
         status => assert_eq!(status, Some(0), "{out}{err}"),
     }
 }

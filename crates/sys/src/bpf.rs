@@ -66,7 +66,7 @@ mod tests {
         for root in roots.map(Path::new) {
             match attached(root, AttachType::CGROUP_INET4_BIND) {
                 Ok(count) => return println!("{count} programs at {}", root.display()),
-                Err(error) => println!("not run: {error}"),
+                Err(error) => crate::not_run!("{error}"),
             }
         }
         let error = attached(Path::new("/proc"), AttachType::CGROUP_INET6_BIND).unwrap_err();

@@ -325,7 +325,7 @@ mod tests {
     #[test]
     fn uids_of_one_thread_change_and_return() {
         if get(0).unwrap().effective & bit(by_name("setuid").unwrap()) == 0 {
-            println!("not run: needs CAP_SETUID");
+            crate::not_run!("needs CAP_SETUID");
             return;
         }
         std::thread::spawn(|| {

@@ -116,7 +116,7 @@ mod tests {
         assert!(flags(proc).unwrap().noexec, "no program is run from /proc");
         match point(&Proc::default(), proc) {
             Ok(at) => assert_eq!(at, Path::new("/proc")),
-            Err(error) => println!("not run: {error}"),
+            Err(error) => crate::not_run!("{error}"),
         }
         assert_eq!(flags(Path::new("/nowhere")).unwrap_err().errno, Errno::ENOENT);
     }

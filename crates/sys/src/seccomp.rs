@@ -153,7 +153,7 @@ mod tests {
     fn a_filter_shows_in_what_it_answers() {
         match probe_bind(&KINDS) {
             Ok(BindProbe::LetThrough) => {}
-            other => return println!("not run: bind is restricted here: {other:?}"),
+            other => return crate::not_run!("bind is restricted here: {other:?}"),
         }
         std::thread::spawn(|| {
             caps::set_no_new_privs().unwrap();

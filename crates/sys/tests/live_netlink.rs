@@ -110,7 +110,7 @@ fn loopback_has_its_address_and_local_route() {
     let lo = rt.links().unwrap().into_iter().find(|link| link.is_loopback()).unwrap();
     assert_eq!(lo.name, "lo");
     if !lo.is_up() {
-        println!("not run: lo is down here");
+        portwise_sys::not_run!("lo is down here");
         return;
     }
     let addresses = rt.addresses().unwrap();
@@ -140,7 +140,7 @@ fn the_rule_for_local_addresses_comes_first() {
     let rules = match RtNetlink::open().unwrap().rules(AF_INET) {
         Ok(rules) => rules,
         Err(error) => {
-            println!("not run: {error}");
+            portwise_sys::not_run!("{error}");
             return;
         }
     };

@@ -1,7 +1,7 @@
 //! Programs started as somebody else, which end with whoever started them.
 #![cfg(target_os = "linux")]
 
-use std::io::{Read, Write};
+use std::io::Read;
 use std::process::{Command, Stdio};
 use std::thread;
 use std::time::Duration;
@@ -10,11 +10,6 @@ use portwise_sys::caps::{self, Sets};
 use portwise_sys::pidfd::PidFd;
 use portwise_sys::proc::Proc;
 use portwise_sys::process::{Credentials, Start, kill_child};
-
-/// Past the test harness, which keeps what passing tests print.
-fn not_run(why: &str) {
-    let _ = writeln!(std::io::stderr(), "not run: {why}");
-}
 
 fn sleep() -> Command {
     let mut command = Command::new("sleep");
@@ -70,7 +65,7 @@ fn credentials_are_taken_on() {
     let needed = ["setuid", "setgid", "setpcap", "net_raw", "net_admin"];
     let needed = needed.iter().map(|name| caps::bit(caps::by_name(name).unwrap()));
     if needed.fold(0, |all, bit| all | bit) & !own.effective != 0 {
-        return not_run("taking on credentials: needs root");
+        return portwise_sys::not_run!("taking on credentials: needs root");
     }
     let raw = caps::bit(caps::NET_RAW);
     let plain = Credentials {

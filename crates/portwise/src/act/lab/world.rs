@@ -98,7 +98,7 @@ mod tests {
             Ok(()) => thread::scope(|scope| {
                 scope.spawn(test);
             }),
-            Err(why) if env::var_os(AGAIN).is_some() => println!("not run: {}", why.0),
+            Err(why) if env::var_os(AGAIN).is_some() => portwise_sys::not_run!("{}", why.0),
             Err(_) => {
                 let again = Command::new("unshare")
                     .args(["--user", "--map-root-user"])
@@ -108,14 +108,17 @@ mod tests {
                     .output();
                 let output = match again {
                     Ok(output) => output,
-                    Err(error) => return println!("not run: no unshare: {error}"),
+                    Err(error) => return portwise_sys::not_run!("no unshare: {error}"),
                 };
                 let said = String::from_utf8_lossy(&output.stdout);
                 let complaint = String::from_utf8_lossy(&output.stderr);
                 if said.contains("1 passed") {
                     print!("{said}");
+                    for why in complaint.lines().filter_map(|line| line.strip_prefix("not run: ")) {
+                        portwise_sys::not_run!("{why}");
+                    }
                 } else if said.is_empty() {
-                    println!("not run: {}", complaint.trim());
+                    portwise_sys::not_run!("{}", complaint.trim());
                 } else {
                     panic!("{said}{complaint}");
                 }
@@ -145,7 +148,7 @@ mod tests {
                 let mut room = Room::new(&setup).unwrap_or_else(|why| panic!("{}", why.0));
                 match room.furnish(&setup) {
                     Ok(()) => assert_as_modelled(&setup),
-                    Err(why) => println!("not run: {}", why.0),
+                    Err(why) => portwise_sys::not_run!("{}", why.0),
                 }
             }
         });
