@@ -1,0 +1,100 @@
+# What every case uses: namespaces, servers, checks, and a clean end.
+# Exit status of a case: 0 the situation was made, 1 it was not, 77 it cannot be made here.
+set -u
+export LC_ALL=C
+[ "$(id -u)" = 0 ] || { echo "not here: needs root"; exit 77; }
+if [ -z "${CASE_INNER:-}" ]; then CASE_INNER=1 exec timeout -k 5 60 bash "$0"; fi
+unset CASE_INNER
+
+LIB=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+PY=/usr/bin/python3
+NOBODY="setpriv --reuid=65534 --regid=65534 --clear-groups --"   # used unquoted
+DIR=$(mktemp -d "${TMPDIR:-/tmp}/case.XXXXXX")
+chmod 755 "$DIR"
+mkdir -m 1777 "$DIR/ready"
+install -m 755 "$LIB/sock.py" "$DIR/sock.py"
+PIDS=() SPACES=() COUNT=0
+
+cleanup() {
+  local i
+  set +u
+  exec 2>/dev/null
+  declare -F at_exit >/dev/null && at_exit
+  for i in "${PIDS[@]}"; do kill -CONT "$i"; kill -9 "$i"; done
+  wait
+  for i in "${SPACES[@]}"; do ip netns del "$i"; done
+  rm -rf "$DIR"
+}
+trap cleanup EXIT
+trap 'exit 143' TERM INT HUP
+
+not_here() { echo "not here: $*"; exit 77; }
+for tool in ip setpriv sysctl python3; do command -v $tool >/dev/null || not_here "no $tool"; done
+
+# netns A B: makes namespaces; each variable gets the name of one
+netns() {
+  local var name
+  for var; do
+    name="case$$${var,,}"
+    ip netns add "$name" || not_here "no network namespaces"
+    SPACES+=("$name")
+    ip -n "$name" link set lo up
+    tune "$name" net.ipv6.conf.all.accept_dad=0 net.ipv6.conf.default.accept_dad=0
+    printf -v "$var" %s "$name"
+  done
+}
+inside() { local ns=$1; shift; ip netns exec "$ns" "$@"; }
+tune() { local ns=$1; shift; ip netns exec "$ns" sysctl -qw "$@"; }
+
+# veth A B: links two namespaces: 10.77.1.1 in A, 10.77.1.2 in B
+veth() {
+  ip link add v1 netns "$1" type veth peer name v1 netns "$2" || not_here "no veth devices"
+  ip -n "$1" addr add 10.77.1.1/24 dev v1
+  ip -n "$2" addr add 10.77.1.2/24 dev v1
+  ip -n "$1" link set v1 up
+  ip -n "$2" link set v1 up
+}
+
+# sock NS ACTION…: one bind or connection, one line (see sock.py)
+sock() { local ns=$1; shift; inside "$ns" "$PY" "$DIR/sock.py" "$@" 2>&1; }
+
+# spawn NS COMMAND…: runs it in the background; its pid is in LAST
+spawn() {
+  local ns=$1
+  shift
+  ip netns exec "$ns" "$@" >"$DIR/out.$((++COUNT))" 2>&1 &
+  LAST=$!
+  PIDS+=("$LAST")
+}
+wait_for() {
+  local i
+  for i in $(seq 200); do [ -e "$1" ] && return; sleep 0.02; done
+  echo "not ready: $1: $(cat "$DIR"/out.* 2>/dev/null)"
+  exit 1
+}
+
+# serve NS UID PROTO ADDR PORT [OPTIONS]: a server; its pid is in LAST. Options travel in the
+# environment, so that the command line does not give the answer away.
+serve() {
+  local ns=$1 uid=$2 ready="$DIR/ready/$((++COUNT))" as=()
+  shift 2
+  [ "$uid" = 0 ] || as=(setpriv "--reuid=$uid" "--regid=$uid" --clear-groups --)
+  SOCK_ARGS="serve $* --ready $ready" spawn "$ns" ${as[@]+"${as[@]}"} "$PY" "$DIR/sock.py"
+  wait_for "$ready"
+}
+
+# sure 'PATTERN' OUTPUT: goes on only if the situation is what it should be
+sure() { grep -Eq -- "$1" <<<"$2" || { echo "not so: wanted /$1/ in: $2"; exit 1; }; }
+
+# ask NS NAME=VALUE…: everything is in place: runs $ASK there, with the variables
+ask() {
+  local ns=$1 pair
+  shift
+  for pair; do export "${pair?}"; done
+  [ -n "${ASK:-}" ] || exit 0
+  for pair; do echo "$pair"; done
+  echo "--- answer"
+  ip netns exec "$ns" bash -c "$ASK"
+  echo "--- status $?"
+  exit 0
+}

@@ -1,0 +1,165 @@
+//! The cases of `cases/`: each situation is made in namespaces of its own, the question is asked
+//! there, and the answer has to say what is so. `CASES=in-use/time-wait` runs those whose name has
+//! that in it, `SHOW=1` prints the answers.
+#![cfg(target_os = "linux")]
+
+use std::{
+    collections::BTreeMap,
+    env, fs,
+    io::Write,
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+    sync::Mutex,
+    thread,
+    time::{Duration, Instant},
+};
+
+/// So many at a time: they wait more than they work.
+const AT_A_TIME: usize = 4;
+
+/// A person who waits this long has gone elsewhere.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// What the head of a script says.
+#[derive(Default)]
+struct Key {
+    asks: String,
+    says: Vec<String>,
+    first: Vec<String>,
+    not: Vec<String>,
+}
+
+impl Key {
+    fn read(script: &str) -> Key {
+        let mut key = Key::default();
+        for line in script.lines().take_while(|line| line.starts_with('#')) {
+            let Some((name, value)) = line.trim_start_matches("# ").split_once(": ") else {
+                continue;
+            };
+            match name {
+                "asks" => key.asks = value.into(),
+                "says" => key.says.push(value.into()),
+                "first" => key.first.push(value.into()),
+                "not" => key.not.push(value.into()),
+                _ => {}
+            }
+        }
+        key
+    }
+
+    /// What is wrong with an answer.
+    fn faults(&self, answer: &str, values: &BTreeMap<String, String>) -> Vec<String> {
+        let flat = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
+        let all = flat(answer).to_lowercase();
+        let lines = answer.lines().filter(|line| !line.trim().is_empty());
+        let first = flat(&lines.take(10).collect::<Vec<_>>().join("\n")).to_lowercase();
+        let has = |text: &str, wanted: &str| {
+            fill(wanted, values).split(" | ").any(|w| text.contains(&w.to_lowercase()))
+        };
+        let mut faults = Vec::new();
+        faults.extend(self.says.iter().filter(|w| !has(&all, w)).map(|w| format!("not said: {w}")));
+        faults.extend(
+            self.first
+                .iter()
+                .filter(|w| !has(&first, w))
+                .map(|w| format!("not said at first: {w}")),
+        );
+        faults.extend(self.not.iter().filter(|w| has(&all, w)).map(|w| format!("said: {w}")));
+        faults
+    }
+}
+
+/// Puts values in the place of `$NAME`, the longest names first.
+fn fill(text: &str, values: &BTreeMap<String, String>) -> String {
+    let mut names: Vec<&String> = values.keys().collect();
+    names.sort_by_key(|name| std::cmp::Reverse(name.len()));
+    names.iter().fold(text.into(), |text, name| text.replace(&format!("${name}"), &values[*name]))
+}
+
+fn cases() -> Vec<PathBuf> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../cases");
+    let wanted = env::var("CASES").unwrap_or_default();
+    let mut all = Vec::new();
+    for folder in fs::read_dir(root).unwrap().flatten().filter(|entry| entry.path().is_dir()) {
+        let scripts = fs::read_dir(folder.path()).unwrap().flatten().map(|entry| entry.path());
+        all.extend(scripts.filter(|path| path.extension().is_some_and(|e| e == "sh")));
+    }
+    all.retain(|path| path.with_extension("").to_string_lossy().contains(&wanted));
+    all.sort();
+    all
+}
+
+fn say(text: &str) {
+    // The test harness keeps what a passing test prints.
+    let _ = writeln!(std::io::stderr(), "{text}");
+}
+
+/// Runs one and returns what is wrong with it; nothing if it cannot be made here.
+fn run(case: &Path, path: &str) -> Vec<String> {
+    let key = Key::read(&fs::read_to_string(case).unwrap());
+    assert!(!key.asks.is_empty() && key.says.len() + key.first.len() > 0, "{}", case.display());
+    let mut command = Command::new("bash");
+    command.arg(case).env("ASK", &key.asks).env("PATH", path);
+    let start = Instant::now();
+    let output = command.stdin(Stdio::null()).output().expect("there is a bash");
+    let took = start.elapsed();
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let errors = String::from_utf8_lossy(&output.stderr);
+    let name = case.strip_prefix(env!("CARGO_MANIFEST_DIR")).unwrap_or(case).display();
+    if output.status.code() == Some(77) {
+        say(&format!("not run: {name}: {}", text.trim()));
+        return Vec::new();
+    }
+    let Some((before, answer)) = text.split_once("--- answer\n") else {
+        return vec![format!("the situation was not made: {text}{errors}")];
+    };
+    let values = before.lines().filter_map(|line| line.split_once('='));
+    let values = values.map(|(name, value)| (name.to_string(), value.to_string())).collect();
+    let (answer, _) = answer.rsplit_once("--- status").unwrap_or((answer, ""));
+    let answer = format!("{answer}{errors}");
+    if env::var_os("SHOW").is_some() {
+        say(&format!("== {name}\n{answer}"));
+    }
+    let mut faults = key.faults(&answer, &values);
+    if took > PATIENCE {
+        faults.push(format!("took {took:?}"));
+    }
+    if answer.chars().any(|c| c != '\n' && portwise::render::is_harmful(c)) {
+        faults.push("a terminal might act on it".into());
+    }
+    if !faults.is_empty() {
+        faults.push(answer);
+    }
+    faults
+}
+
+#[test]
+fn every_case_is_explained() {
+    if fs::metadata("/proc/self").is_ok_and(|me| std::os::unix::fs::MetadataExt::uid(&me) != 0) {
+        return say("not run: the cases need root, to make network namespaces");
+    }
+    // Other users are to execute it too.
+    let there = tempfile::tempdir().unwrap();
+    fs::set_permissions(there.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    fs::copy(env!("CARGO_BIN_EXE_portwise"), there.path().join("portwise")).unwrap();
+    let path = format!("{}:{}", there.path().display(), env::var("PATH").unwrap_or_default());
+    let (left, faults) = (Mutex::new(cases()), Mutex::new(Vec::new()));
+    thread::scope(|scope| {
+        for _ in 0..AT_A_TIME {
+            scope.spawn(|| {
+                loop {
+                    let Some(case) = left.lock().unwrap().pop() else { return };
+                    let wrong = run(&case, &path);
+                    if !wrong.is_empty() {
+                        let case = case.with_extension("");
+                        let text = format!("{}:\n  {}", case.display(), wrong.join("\n  "));
+                        faults.lock().unwrap().push(text);
+                    }
+                }
+            });
+        }
+    });
+    let faults = faults.into_inner().unwrap();
+    assert!(faults.is_empty(), "{}", faults.join("\n"));
+}
