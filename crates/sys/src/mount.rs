@@ -64,6 +64,9 @@ pub fn point(proc: &Proc, path: &Path) -> Result<PathBuf, Error> {
 pub struct MountEntry {
     /// The number of the mount, as statx(2) gives it.
     pub id: u64,
+    /// What of its file system is there: a path, or for a namespace its kind and inode, such as
+    /// `net:[4026531840]`. Untrusted text.
+    pub root: String,
     /// Where it is. Untrusted text.
     pub point: PathBuf,
 }
@@ -73,8 +76,9 @@ pub fn parse_mountinfo(bytes: &[u8]) -> Vec<MountEntry> {
     let entry = |line: &[u8]| {
         let mut fields = line.split(|byte| *byte == b' ');
         let id = std::str::from_utf8(fields.next()?).ok()?.parse().ok()?;
-        let point = unescaped(fields.nth(3)?);
-        Some(MountEntry { id, point: OsString::from_vec(point).into() })
+        let root = String::from_utf8_lossy(&unescaped(fields.nth(2)?)).into_owned();
+        let point = unescaped(fields.next()?);
+        Some(MountEntry { id, root, point: OsString::from_vec(point).into() })
     };
     bytes.split(|byte| *byte == b'\n').filter_map(entry).collect()
 }

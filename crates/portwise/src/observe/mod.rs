@@ -17,6 +17,7 @@ use crate::{Trouble, endpoint::Target};
 
 pub mod assumed;
 pub mod file;
+pub mod inventory;
 pub mod user;
 
 #[cfg(target_os = "linux")]

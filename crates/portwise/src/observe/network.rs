@@ -87,7 +87,7 @@ fn enter(file: &std::path::Path) -> Result<Option<Namespace>, Error> {
 }
 
 /// The file of a namespace that is named as ip-netns(8) names it, by a path, or by a pid.
-fn named(name: &str) -> Result<PathBuf, Trouble> {
+pub(super) fn named(name: &str) -> Result<PathBuf, Trouble> {
     if name.contains('/') {
         return Ok(name.into());
     }

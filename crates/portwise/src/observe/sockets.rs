@@ -20,7 +20,7 @@ use portwise_sys::{
 use super::{host::unread, is_orphan, orphan};
 
 /// The first version that shows TCP sockets which are bound and do not listen.
-const SHOWS_BOUND: Version = Version::new(6, 8, 0);
+pub(super) const SHOWS_BOUND: Version = Version::new(6, 8, 0);
 
 const FROM: Text = Text::Borrowed("sock_diag");
 

@@ -1,0 +1,150 @@
+//! The network namespaces there are, and how to look into them.
+
+use std::{collections::BTreeMap, path::PathBuf, thread};
+
+use portwise_sys::{
+    Errno, Error, mount,
+    ns::{self, Kind},
+    proc::Proc,
+};
+
+use super::Listed;
+use crate::{
+    Trouble,
+    observe::{
+        inventory::{Found, Namespace},
+        network::named,
+    },
+};
+
+/// The places where ip-netns(8) keeps names.
+const NAMES: [&str; 2] = ["/run/netns/", "/var/run/netns/"];
+
+/// The namespace of the calling thread.
+pub(super) fn own() -> Namespace {
+    let inode = ns::own_id(Kind::Net).map_or(0, |id| id.inode);
+    Namespace { inode, own: true, found: Found::Own, ..Namespace::default() }
+}
+
+impl Namespace {
+    /// The own namespace with what was found out about it among the others.
+    pub(super) fn counted(&self, all: &[Namespace]) -> Namespace {
+        let found = all.iter().find(|namespace| namespace.inode == self.inode);
+        Namespace { own: true, found: Found::Own, ..found.unwrap_or(self).clone() }
+    }
+
+    fn file(&self) -> Option<PathBuf> {
+        let of_process = self.pid.map(|pid| format!("/proc/{pid}/ns/net").into());
+        self.mount.clone().or(of_process)
+    }
+}
+
+/// Every namespace that a process is in or that is mounted somewhere, by the lowest pid in it, and
+/// the number of processes that do not show theirs.
+pub(super) fn others(proc: &Proc, own: &Namespace) -> (Vec<Namespace>, u32) {
+    let mut by_inode: BTreeMap<u64, Namespace> = BTreeMap::new();
+    let mut unseen = 0;
+    for pid in proc.pids().unwrap_or_default() {
+        match ns::id_of(pid, Kind::Net) {
+            Ok(id) => {
+                let namespace = by_inode.entry(id.inode).or_insert_with(|| Namespace {
+                    inode: id.inode,
+                    own: id.inode == own.inode,
+                    pid: Some(pid),
+                    found: Found::Process,
+                    ..Namespace::default()
+                });
+                namespace.processes += 1;
+            }
+            Err(error) if error.is_denied() => {
+                // Whether it is in this very namespace, everybody may see.
+                unseen += u32::from(!ns::same_network(pid).unwrap_or(false));
+            }
+            Err(_) => {}
+        }
+    }
+    for (inode, place) in mounted(proc) {
+        let namespace = by_inode.entry(inode).or_insert_with(|| Namespace {
+            inode,
+            own: inode == own.inode,
+            found: Found::Mount,
+            ..Namespace::default()
+        });
+        let shown = place.to_string_lossy();
+        let name = NAMES.iter().find_map(|names| shown.strip_prefix(names));
+        if namespace.name.is_none() {
+            namespace.name = name.map(str::to_owned);
+        }
+        if namespace.mount.is_none() || name.is_some() {
+            namespace.mount = Some(place);
+        }
+    }
+    let mut namespaces: Vec<Namespace> = by_inode.into_values().collect();
+    namespaces.sort_by_key(|namespace| (!namespace.own, namespace.inode));
+    (namespaces, unseen)
+}
+
+/// The network namespaces that are mounted somewhere.
+fn mounted(proc: &Proc) -> Vec<(u64, PathBuf)> {
+    let table = proc.read("proc/self/mountinfo").unwrap_or_default();
+    let entries = mount::parse_mountinfo(&table).into_iter();
+    let inode = |entry: &mount::MountEntry| {
+        entry.root.strip_prefix("net:[")?.strip_suffix(']')?.parse().ok()
+    };
+    entries.filter_map(|entry| Some((inode(&entry)?, entry.point))).collect()
+}
+
+/// Does something in the namespace that `name` stands for.
+pub(super) fn one(
+    name: &str,
+    own: &Namespace,
+    look: impl FnOnce(u64) -> Result<Listed, Error> + Send,
+) -> Result<(Namespace, Result<Listed, Error>), Trouble> {
+    let file = named(name)?;
+    let refused = |error: Error| {
+        let help = if error.is_denied() { "; root can enter it" } else { "" };
+        Trouble::new(format!("the network namespace `{name}` cannot be looked into: {error}{help}"))
+    };
+    let there = ns::Namespace::open(&file).map_err(refused)?;
+    let inode = there.id().map_err(refused)?.inode;
+    let is_name = NAMES.iter().any(|names| file.starts_with(names));
+    let namespace = Namespace {
+        inode,
+        own: inode == own.inode,
+        name: is_name.then(|| name.to_owned()),
+        pid: name.parse().ok().filter(|_| !is_name),
+        mount: (is_name || name.contains('/')).then_some(file),
+        found: Found::Asked,
+        ..Namespace::default()
+    };
+    if namespace.own {
+        return Ok((namespace, look(inode)));
+    }
+    let listed = in_thread(there, || look(inode)).map_err(refused)?;
+    Ok((namespace, listed))
+}
+
+/// Does something in a namespace, unless that is gone.
+pub(super) fn within<T: Send>(
+    namespace: &Namespace,
+    look: impl FnOnce() -> T + Send,
+) -> Result<T, Error> {
+    let file = namespace.file().ok_or_else(|| Error::new("setns", Errno::ENOENT))?;
+    let there = ns::Namespace::open(&file)?;
+    if there.id()?.inode != namespace.inode {
+        // The process has left it, or another one has its number.
+        return Err(Error::about("setns", Errno::ENOENT, "it is gone"));
+    }
+    in_thread(there, look)
+}
+
+/// The thread that enters a namespace ends with it, so nobody is left in a wrong one.
+fn in_thread<T: Send>(there: ns::Namespace, look: impl FnOnce() -> T + Send) -> Result<T, Error> {
+    thread::scope(|scope| {
+        let looking = scope.spawn(|| {
+            there.enter(Kind::Net).map_err(|errno| Error::new("setns", errno))?;
+            Ok(look())
+        });
+        looking.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    })
+}

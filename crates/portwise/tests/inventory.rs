@@ -1,0 +1,83 @@
+//! The inventory of the machine at hand: sockets of this test are in it, with this process.
+#![cfg(target_os = "linux")]
+
+use std::net::{Ipv4Addr, TcpListener, TcpStream, UdpSocket};
+
+use portwise::observe::inventory::{
+    self, How, Inventory, NoHolder, Query, Socket, State, States, Transport,
+};
+
+fn on(port: u16, states: States) -> Inventory {
+    inventory::take(&Query { port: Some(port), states, ..Query::default() }).unwrap()
+}
+
+/// The sockets of one state that this very process holds.
+fn mine(inventory: &Inventory, state: State) -> Vec<&Socket> {
+    let held = |s: &&Socket| s.pids().any(|pid| pid == std::process::id());
+    inventory.sockets.iter().filter(|s| s.state == state).filter(held).collect()
+}
+
+#[test]
+fn a_listener_has_its_holder() {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let address = listener.local_addr().unwrap();
+    let mut found = on(address.port(), States::Bound);
+    let [socket] = mine(&found, State::Listen)[..] else { panic!("{found:?}") };
+    assert_eq!((socket.transport, socket.local()), (Transport::Tcp, address));
+    assert_eq!(socket.no_holder, None);
+    assert_eq!((socket.wqueue, socket.rqueue), (128, 0));
+    assert!(found.namespaces[0].own && found.namespace(socket).is_some());
+    found.describe();
+    let me = &found.processes[&std::process::id()];
+    let exe = std::env::current_exe().unwrap();
+    assert_eq!(me.exe.as_ref().map(|exe| &exe.path), Some(&exe));
+    assert_eq!(me.arguments[0], std::env::args().next().unwrap());
+    assert!(me.age.as_secs() < 3600, "{:?}", me.age);
+}
+
+#[test]
+fn both_ends_of_a_connection_and_one_not_accepted() {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let address = listener.local_addr().unwrap();
+    let client = TcpStream::connect(address).unwrap();
+    let found = on(address.port(), States::All);
+    let waiting: Vec<_> = found.sockets.iter().filter(|s| s.state == State::Established).collect();
+    let [waiting] = waiting[..] else { panic!("{found:?}") };
+    assert_eq!(waiting.no_holder, Some(NoHolder::NotAccepted));
+    assert_eq!((waiting.inode, waiting.uid), (None, None));
+    let accepted = listener.accept().unwrap();
+    let found = on(address.port(), States::All);
+    let [server] = mine(&found, State::Established)[..] else { panic!("{found:?}") };
+    assert_eq!(server.remote, Some(client.local_addr().unwrap()));
+    assert_eq!(server.cookie, waiting.cookie);
+    let source = client.local_addr().unwrap().port();
+    let found = on(source, States::All);
+    let [own] = mine(&found, State::Established)[..] else { panic!("{found:?}") };
+    assert_eq!(own.remote, Some(address));
+    // Only what is bound is asked for: a source port is not.
+    assert!(on(source, States::Bound).sockets.is_empty());
+    drop(accepted);
+}
+
+#[test]
+fn two_descriptors_of_one_socket() {
+    let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let again = socket.try_clone().unwrap();
+    let found = on(socket.local_addr().unwrap().port(), States::Bound);
+    let [seen] = mine(&found, State::Bound)[..] else { panic!("{found:?}") };
+    assert_eq!(seen.transport, Transport::Udp);
+    assert_eq!(seen.holders.len(), 2, "{seen:?}");
+    assert!(seen.holders.iter().all(|holder| holder.how == How::Open));
+    assert_eq!(seen.pids().count(), 1);
+    drop(again);
+}
+
+#[test]
+fn nobody_looks_for_holders_unless_asked() {
+    let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let port = Some(socket.local_addr().unwrap().port());
+    let found = inventory::take(&Query { port, holders: false, ..Query::default() }).unwrap();
+    assert_eq!(found.path, inventory::Path::None);
+    assert!(found.sockets.iter().all(|s| s.no_holder == Some(NoHolder::NotAsked)));
+    assert_eq!(found.sockets.len(), 1);
+}
