@@ -20,6 +20,7 @@ pub mod fix;
 mod host;
 mod kernel;
 pub mod linux;
+mod lookup;
 mod machine;
 mod program;
 mod request;
@@ -44,11 +45,12 @@ pub use host::{
     RouteKind,
 };
 pub use kernel::{Feature, Kernel, KernelFamily, Version};
+pub use lookup::{Choice, Found, Packet, Receivers, lookup};
 pub use machine::Machine;
 pub use program::{Executable, FileCapabilities, FileKind, Format, Inode, Mount, Program};
 pub use request::{Call, Request, SockOption};
 pub use rule::{Basis, Cite, Rule};
-pub use socket::{Coverage, Options, Protocol, Socket, SocketId, Sockets, State};
+pub use socket::{Coverage, Membership, Options, Protocol, Socket, SocketId, Sockets, State};
 pub use subject::{
     CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH, CAP_NET_ADMIN, CAP_NET_BIND_SERVICE, CAP_NET_RAW, Cap,
     CapSet, Gate, Gates, Subject, UserNs,
@@ -64,6 +66,11 @@ pub fn rules() -> alloc::vec::Vec<&'static Rule> {
         }
     }
     all
+}
+
+/// Every step of every kernel's lookup.
+pub fn choices() -> impl Iterator<Item = &'static Choice> {
+    linux::LOOKUP.iter().copied()
 }
 
 /// Every feature of every kernel.

@@ -122,8 +122,30 @@ pub struct Socket {
     pub port_by_connect: Option<bool>,
     /// Whether `bind` named this port (Linux: `SOCK_BINDPORT_LOCK`). `None`: not observed.
     pub port_by_bind: Option<bool>,
-    /// Whether it belongs to a group that shares its port by `SO_REUSEPORT`.
-    pub in_group: bool,
+    /// Whether `bind` named this address (Linux: `SOCK_BINDADDR_LOCK`).
+    #[cfg_attr(feature = "serde", serde(skip))]
+    pub ip_by_bind: bool,
+    /// The group that shares its port by `SO_REUSEPORT` (Linux).
+    #[cfg_attr(feature = "serde", serde(skip))]
+    pub group: Membership,
+    /// Its place among the sockets of its address: a lookup meets the greater one first, and of
+    /// equals the one that stands first in its table. It rises with each `bind`, `listen` or
+    /// `connect` that files the socket anew.
+    #[cfg_attr(feature = "serde", serde(skip))]
+    pub filed: i64,
+}
+
+/// Whether a socket is in a group that shares its port by `SO_REUSEPORT`. Nothing shows it; whoever
+/// saw every call knows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Membership {
+    /// Not seen: the options, the owner and the address tell which sockets would be together.
+    #[default]
+    Unseen,
+    /// It is in none.
+    None,
+    /// It is in the group of this number.
+    Group(u64),
 }
 
 impl Socket {
@@ -143,7 +165,9 @@ impl Socket {
             remote: None,
             port_by_connect: Some(false),
             port_by_bind: Some(false),
-            in_group: false,
+            ip_by_bind: false,
+            group: Membership::None,
+            filed: 0,
         }
     }
 }
@@ -173,6 +197,12 @@ pub struct Sockets {
     pub from: Text,
     /// Owners of ports that the observation cannot show, if there may be any.
     pub hidden: Option<Missing>,
+    /// The numbers of the `SO_REUSEPORT` groups of which a member was connected (Linux, UDP).
+    #[cfg_attr(feature = "serde", serde(skip))]
+    pub(crate) groups_with_connections: Vec<u64>,
+    /// How many groups and places were given.
+    #[cfg_attr(feature = "serde", serde(skip))]
+    given: u64,
 }
 
 impl Sockets {
@@ -183,6 +213,8 @@ impl Sockets {
             coverage: Coverage::Ports(Vec::new()),
             from: Text::Borrowed("not observed"),
             hidden: None,
+            groups_with_connections: Vec::new(),
+            given: 0,
         }
     }
 
@@ -193,6 +225,8 @@ impl Sockets {
             coverage: Coverage::All,
             from: from.into(),
             hidden: None,
+            groups_with_connections: Vec::new(),
+            given: 0,
         }
     }
 
@@ -245,14 +279,31 @@ impl Sockets {
         self.by_port.get_mut(&port)?.iter_mut().find(|s| s.id == id)
     }
 
-    /// Adds a socket in front of those of its port.
-    pub fn push_front(&mut self, socket: Socket) {
-        self.by_port.entry(socket.port).or_default().insert(0, socket);
+    /// The number of a new `SO_REUSEPORT` group.
+    pub(crate) fn new_group(&mut self) -> u64 {
+        self.given += 1;
+        self.given
     }
 
-    /// Adds a socket behind those of its port.
-    pub fn push_back(&mut self, socket: Socket) {
+    /// A place before all others ([`Socket::filed`]), or behind them.
+    pub(crate) fn place(&mut self, first: bool) -> i64 {
+        self.given += 1;
+        let place = self.given as i64;
+        if first { place } else { -place }
+    }
+
+    /// Adds a socket in front of those of its port, and returns it as it is there.
+    pub fn push_front(&mut self, mut socket: Socket) -> Socket {
+        socket.filed = self.place(true);
+        self.by_port.entry(socket.port).or_default().insert(0, socket);
+        socket
+    }
+
+    /// Adds a socket behind those of its port, and returns it as it is there.
+    pub fn push_back(&mut self, mut socket: Socket) -> Socket {
+        socket.filed = self.place(false);
         self.by_port.entry(socket.port).or_default().push(socket);
+        socket
     }
 
     /// Removes and returns the socket with this id from `port`.
@@ -269,5 +320,6 @@ impl Sockets {
     /// Forgets every socket, keeping what was said about coverage.
     pub fn clear(&mut self) {
         self.by_port.clear();
+        self.groups_with_connections.clear();
     }
 }

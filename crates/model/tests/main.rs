@@ -4,6 +4,7 @@
 
 mod linux;
 mod linux_exec;
+mod linux_lookup;
 mod linux_own;
 mod linux_random;
 mod small_world;

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::{fmt, fs, ptr};
 
-use portwise_model::{Basis, Cite, Rule, features, fix::Fix, linux, rules, xnu};
+use portwise_model::{Basis, Choice, Cite, Rule, choices, features, fix::Fix, linux, rules, xnu};
 
 /// Check, subject, and why the subject is let off.
 const EXCEPTIONS: &[(&str, &str, &str)] = &[];
@@ -33,11 +33,18 @@ fn problem(check: &'static str, subject: &str, what: impl Into<String>) -> Probl
 fn the_registry_is_tidy() {
     let mut found = Vec::new();
     for rule in rules() {
-        found.extend(id(rule));
+        found.extend(id(rule.id));
         found.extend(title(rule.id, rule.title));
-        found.extend(page(rule.id, rule.title, rule.page));
-        found.extend(references(rule));
-        found.extend(basis(rule));
+        found.extend(page(rule.id, rule.title, rule.page, &SECTIONS));
+        found.extend(references(rule.id, rule.page));
+        found.extend(basis(rule.id, rule.cites, rule.basis));
+    }
+    for choice in choices() {
+        found.extend(id(choice.id));
+        found.extend(title(choice.id, choice.title));
+        found.extend(page(choice.id, choice.title, choice.page, &CHOICE_SECTIONS));
+        found.extend(references(choice.id, choice.page));
+        found.extend(basis(choice.id, choice.cites, choice.basis));
     }
     found.extend(unique_rules());
     found.extend(unique_fixes());
@@ -57,13 +64,13 @@ fn the_registry_is_tidy() {
 }
 
 /// `kernel.call.what`.
-fn id(rule: &Rule) -> Option<Problem> {
-    let parts: Vec<&str> = rule.id.split('.').collect();
+fn id(id: &str) -> Option<Problem> {
+    let parts: Vec<&str> = id.split('.').collect();
     let well = match parts[..] {
         [kernel, call, what] => KERNELS.contains(&kernel) && kebab(call) && kebab(what),
         _ => false,
     };
-    (!well).then(|| problem("id", rule.id, "is not kernel.call.what"))
+    (!well).then(|| problem("id", id, "is not kernel.call.what"))
 }
 
 const KERNELS: [&str; 2] = ["linux", "xnu"];
@@ -108,8 +115,11 @@ fn title(id: &str, title: &str) -> Vec<Problem> {
 const SECTIONS: [&str; 5] =
     ["What", "Why", "Whom it concerns", "How to see it", "How to change it"];
 
-/// The title, then the five sections with something in each.
-fn page(id: &str, title: &str, page: &str) -> Vec<Problem> {
+/// Nobody changes how a kernel looks a socket up.
+const CHOICE_SECTIONS: [&str; 3] = ["What", "Why", "How to see it"];
+
+/// The title, then the sections with something in each.
+fn page(id: &str, title: &str, page: &str, sections: &[&str]) -> Vec<Problem> {
     let mut found = Vec::new();
     let mut parts = page.split("\n## ");
     let heading = parts.next().unwrap_or("");
@@ -118,7 +128,7 @@ fn page(id: &str, title: &str, page: &str) -> Vec<Problem> {
     }
     let parts: Vec<(&str, &str)> = parts.map(|p| p.split_once('\n').unwrap_or((p, ""))).collect();
     let names: Vec<&str> = parts.iter().map(|(name, _)| *name).collect();
-    if names != SECTIONS {
+    if names != sections {
         found.push(problem("page", id, format!("has the sections {names:?}")));
     }
     for (name, text) in parts {
@@ -133,27 +143,28 @@ fn page(id: &str, title: &str, page: &str) -> Vec<Problem> {
 }
 
 /// Rules that a page points to exist.
-fn references(rule: &Rule) -> Vec<Problem> {
-    let known: BTreeSet<&str> = rules().iter().map(|r| r.id).collect();
+fn references(id: &str, page: &str) -> Vec<Problem> {
+    let mut known: BTreeSet<&str> = rules().iter().map(|r| r.id).collect();
+    known.extend(choices().map(|c| c.id));
     let token = |c: char| !(c.is_ascii_alphanumeric() || c == '.' || c == '-');
-    let words = rule.page.split(token).map(|word| word.trim_matches('.'));
+    let words = page.split(token).map(|word| word.trim_matches('.'));
     words
         .filter(|word| KERNELS.contains(&word.split('.').next().unwrap_or("")))
         .filter(|word| word.split('.').count() == 3 && !known.contains(word))
-        .map(|word| problem("reference", rule.id, format!("{word} is no rule")))
+        .map(|word| problem("reference", id, format!("{word} is no rule")))
         .collect()
 }
 
 /// It can be looked up how a rule is known.
-fn basis(rule: &Rule) -> Vec<Problem> {
-    let mut found: Vec<Problem> = cites(rule.id, rule.cites);
-    if rule.cites.is_empty() && rule.basis != Basis::Guess {
-        found.push(problem("basis", rule.id, "has no citation"));
+fn basis(id: &str, cited: &[Cite], basis: Basis) -> Vec<Problem> {
+    let mut found: Vec<Problem> = cites(id, cited);
+    if cited.is_empty() && basis != Basis::Guess {
+        found.push(problem("basis", id, "has no citation"));
     }
-    if let Basis::Measured(note) = rule.basis {
+    if let Basis::Measured(note) = basis {
         let there = note.starts_with("lab/") && repository().join(note).is_file();
         if !there {
-            found.push(problem("note", note, format!("is not in lab/; {} needs it", rule.id)));
+            found.push(problem("note", note, format!("is not in lab/; {id} needs it")));
         }
     }
     found
@@ -222,9 +233,10 @@ fn nothing_left_out() -> Vec<Problem> {
     let mut listed: BTreeSet<&str> = rules().iter().map(|rule| rule.id).collect();
     listed.extend(rules().iter().flat_map(|rule| rule.fixes).map(|fix| fix.id));
     listed.extend(features().map(|feature| feature.id));
+    listed.extend(choices().map(|choice: &Choice| choice.id));
     let (mut found, mut declared) = (Vec::new(), BTreeSet::new());
     for (file, text) in sources() {
-        for kind in ["Rule", "Fix", "Feature"] {
+        for kind in ["Rule", "Fix", "Feature", "Choice"] {
             let declaration = format!(": {kind} = {kind} {{");
             for body in text.split(&declaration).skip(1) {
                 let id = body.split("id: \"").nth(1).and_then(|rest| rest.split('"').next());
@@ -242,7 +254,8 @@ fn nothing_left_out() -> Vec<Problem> {
 }
 
 fn pages_without_rule() -> Vec<Problem> {
-    let known: BTreeSet<String> = rules().iter().map(|r| format!("{}.md", r.id)).collect();
+    let ids = rules().into_iter().map(|r| r.id).chain(choices().map(|c| c.id));
+    let known: BTreeSet<String> = ids.map(|id| format!("{id}.md")).collect();
     let names = files(&crate_dir().join("pages")).into_iter().map(|(name, _)| name);
     names
         .filter(|name| !known.contains(name))
@@ -283,8 +296,8 @@ fn sources() -> Vec<(String, String)> {
         let named = move |(name, text): (String, String)| (format!("{kernel}/{name}"), text);
         files(&crate_dir().join("src").join(kernel)).into_iter().map(named).collect::<Vec<_>>()
     };
-    let exec = of("linux/exec");
-    KERNELS.iter().flat_map(|kernel| of(kernel)).chain(exec).collect()
+    let below = ["linux/exec", "linux/lookup"];
+    KERNELS.iter().copied().chain(below).flat_map(of).collect()
 }
 
 fn files(dir: &Path) -> Vec<(String, String)> {
@@ -307,9 +320,12 @@ fn the_net_has_no_hole() {
     assert_eq!(title("x", "bind fails.").len(), 2);
     let section = |name: &str| format!("\n## {name}\n{}\n", "long enough ".repeat(4));
     let sections: String = SECTIONS.iter().map(|name| section(name)).collect();
-    assert_eq!(page("x", "a title", &format!("# a title\n{sections}")), []);
-    assert_eq!(page("x", "a title", &format!("# another title\n{sections}")).len(), 1);
-    assert_eq!(page("x", "a title", &format!("# a title\n{sections}more ```")).len(), 1);
-    assert_eq!(page("x", "a title", "# a title\n\n## What\nShort.\n").len(), 2);
-    assert_eq!(page("x", "a title", &format!("# a title\n{sections}{}", section("More"))).len(), 1);
+    assert_eq!(page("x", "a title", &format!("# a title\n{sections}"), &SECTIONS), []);
+    assert_eq!(page("x", "a title", &format!("# another title\n{sections}"), &SECTIONS).len(), 1);
+    assert_eq!(page("x", "a title", &format!("# a title\n{sections}more ```"), &SECTIONS).len(), 1);
+    assert_eq!(page("x", "a title", "# a title\n\n## What\nShort.\n", &SECTIONS).len(), 2);
+    assert_eq!(
+        page("x", "a title", &format!("# a title\n{sections}{}", section("More")), &SECTIONS).len(),
+        1
+    );
 }

@@ -8,8 +8,8 @@ use std::process::{Command, Output};
 use std::{env, fs};
 
 use portwise_model::{
-    Basis, Call, Cite, Family, Feature, KernelFamily, Protocol, Request, Rule, SockAddr, Socket,
-    SocketId, exec_path, features, path, rules,
+    Basis, Call, Choice, Cite, Family, Feature, KernelFamily, Protocol, Request, Rule, SockAddr,
+    Socket, SocketId, choices, exec_path, features, path, rules,
 };
 
 const BLESS: &str = "PORTWISE_BLESS=1 cargo test -p portwise --test docs";
@@ -90,6 +90,7 @@ fn rules_reference() -> String {
         text.push_str(&exec_order(kernel));
         text.push_str(&versions(&features));
         rules.iter().for_each(|rule| text.push_str(&page(rule)));
+        lookup_order(&mut text, kernel);
     }
     text
 }
@@ -177,24 +178,49 @@ fn versions(features: &[&Feature]) -> String {
 /// The page of a rule, its headings two levels down, with how the rule is known.
 fn page(rule: &Rule) -> String {
     let mut text = format!("\n### {}\n", rule.id);
+    markdown(&mut text, rule.page, &format!(", else `{}`", rule.outcome));
+    known(&mut text, rule.basis, rule.cites);
+    text
+}
+
+/// A page with its headings two levels down; `after` stands behind its title.
+fn markdown(text: &mut String, page: &str, after: &str) {
     let mut code = false;
-    for line in rule.page.lines() {
+    for line in page.lines() {
         code ^= line.trim_start().starts_with("```");
         match line.strip_prefix("# ").or(line.strip_prefix("## ")).filter(|_| !code) {
-            Some(title) if line.starts_with("# ") => {
-                writeln!(text, "**{title}**, else `{}`", rule.outcome).unwrap();
-            }
+            Some(title) if line.starts_with("# ") => writeln!(text, "**{title}**{after}").unwrap(),
             Some(section) => writeln!(text, "#### {section}").unwrap(),
             None => writeln!(text, "{line}").unwrap(),
         }
     }
-    let note = match rule.basis {
+}
+
+fn known(text: &mut String, basis: Basis, cites: &[Cite]) {
+    let note = match basis {
         Basis::Measured(note) => format!(" ([{note}](../../{note}))"),
         _ => String::new(),
     };
-    write!(text, "\n#### How it is known\n{}{note}\n", capitalized(rule.basis.word())).unwrap();
-    rule.cites.iter().for_each(|cite| text.push_str(&source(cite)));
-    text
+    write!(text, "\n#### How it is known\n{}{note}\n", capitalized(basis.word())).unwrap();
+    cites.iter().for_each(|cite| text.push_str(&source(cite)));
+}
+
+/// Which socket gets a packet: the steps, in the kernel's order, and their pages.
+fn lookup_order(text: &mut String, kernel: KernelFamily) {
+    let of_kernel = |choice: &&Choice| choice.id.split('.').next() == Some(kernel.name());
+    let steps: Vec<&Choice> = choices().filter(of_kernel).collect();
+    if steps.is_empty() {
+        return;
+    }
+    text.push_str("\n### Who gets a packet\n\n");
+    for (n, step) in steps.iter().enumerate() {
+        writeln!(text, "{}. [{}](#{})", n + 1, step.title, step.id.replace('.', "")).unwrap();
+    }
+    for step in steps {
+        write!(text, "\n### {}\n", step.id).unwrap();
+        markdown(text, step.page, "");
+        known(text, step.basis, step.cites);
+    }
 }
 
 fn source(cite: &Cite) -> String {

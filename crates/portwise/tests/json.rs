@@ -192,7 +192,10 @@ fn output_is_what_the_schema_says() {
         ),
         ("check", &["127.0.0.1:80 192.0.2.1:8080 --on linux-6.12", "8080 HOST"]),
         ("free", &["8080 HOST --count 2", "--on linux-6.12"]),
-        ("explain", &["", "0.0.0.0", "xnu.wildcard-exempt", "linux.bind.zone"]),
+        (
+            "explain",
+            &["", "0.0.0.0", "xnu.wildcard-exempt", "linux.bind.zone", "linux.lookup.group"],
+        ),
         ("facts", &["--on linux-6.12", "--on macos-15", "HOST", "PARTLY", "--facts PROGRAMS/0"]),
         ("conform", &["DATA/linux-own.jsonl"]),
     ];

@@ -1,6 +1,6 @@
 //! What a call that was answered does to the host.
 
-use super::{BUCKET_FORGETS_ON_CLOSE, bind6::zoned_device};
+use super::{BUCKET_FORGETS_ON_CLOSE, bind6::zoned_device, lookup};
 use crate::{
     Call, Errno, Fact, FactKey, Family, Host, Missing, Outcome, Protocol, SockAddr, Socket, State,
     is_unspecified, needs_zone, v4_mapped,
@@ -46,15 +46,22 @@ pub fn settle(
 fn bind(host: &mut Host, socket: &Socket, addr: &SockAddr, port: Option<u16>) -> Socket {
     let mut bound = bound_socket(socket, addr);
     bound.port_by_bind = Some(addr.port != 0);
+    bound.ip_by_bind = !is_any(bound.ip);
     if addr.port == 0 {
         if socket.options.bind_address_no_port {
             return bound;
         }
         bound.port = port.unwrap_or(0);
     }
-    bound.in_group = bound.protocol == Protocol::Udp && bound.options.reuseport == Some(true);
-    insert(host, &bound);
-    bound
+    if bound.protocol == Protocol::Udp {
+        bound.group = lookup::join(host, &bound);
+    }
+    insert(host, bound)
+}
+
+/// Whether `ip` is a wildcard, written in either family.
+pub(super) fn is_any(ip: IpAddr) -> bool {
+    is_unspecified(ip.to_canonical())
 }
 
 /// A failed `bind` leaves the device that the zone named.
@@ -73,28 +80,31 @@ fn listen(host: &mut Host, socket: &Socket, port: Option<u16>) -> Socket {
     }
     let mut listening = *socket;
     listening.state = State::Listen;
-    listening.in_group = listening.options.reuseport == Some(true);
     if listening.port == 0 {
         listening.port = port.unwrap_or(0);
         listening.port_by_bind = Some(false);
-        insert(host, &listening);
+        listening = insert(host, listening);
     } else {
         replace(host, &listening);
         remember(host, &listening);
     }
+    // Listeners are filed anew, apart from what is only bound.
+    let last = listening.family == Family::Inet6 && listening.options.reuseport == Some(true);
+    listening.group = lookup::join(host, &listening);
+    listening.filed = host.sockets.place(!last);
+    replace(host, &listening);
     listening
 }
 
-/// Puts a socket on its port, where the kernel would put it.
-fn insert(host: &mut Host, socket: &Socket) {
+/// Puts a socket on its port, where the kernel would put it, and returns it as it is there.
+fn insert(host: &mut Host, socket: Socket) -> Socket {
     let shares = socket.options.reuseport == Some(true);
-    match socket.protocol {
-        Protocol::Udp if shares && socket.family == Family::Inet6 => {
-            host.sockets.push_back(*socket);
-        }
-        _ => host.sockets.push_front(*socket),
-    }
-    remember(host, socket);
+    let socket = match socket.protocol {
+        Protocol::Udp if shares && socket.family == Family::Inet6 => host.sockets.push_back(socket),
+        _ => host.sockets.push_front(socket),
+    };
+    remember(host, &socket);
+    socket
 }
 
 fn remember(host: &mut Host, socket: &Socket) {
@@ -161,15 +171,14 @@ pub fn connected(
         ip: of_family(listener.family, dst),
         remote: Some((of_family(listener.family, src), client.port).into()),
         port_by_bind: Some(false),
-        in_group: false,
-        ..*listener
+        ..lookup::leave(listener)
     };
     if known {
         replace(host, &near);
     } else {
-        host.sockets.push_front(near);
+        near = host.sockets.push_front(near);
     }
-    host.sockets.push_front(far);
+    let far = host.sockets.push_front(far);
     (near, far)
 }
 

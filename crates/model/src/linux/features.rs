@@ -45,6 +45,27 @@ pub static BUCKET_FORGETS_ON_CLOSE: Feature = Feature {
     }],
 };
 
+/// Before, every socket of the port stood in one list, and an address only scored.
+pub static LOOKUP_ADDRESS_FIRST: Feature = Feature {
+    id: "linux.lookup-address-first",
+    title: "a listener on a specific address comes before every wildcard",
+    last_without: Some(Version::new(4, 20, 0)),
+    first_with: Version::new(5, 0, 0),
+    cites: &[cite("net/ipv4/inet_hashtables.c", "__inet_lookup_listener", "inet_lhash2_lookup")],
+};
+
+/// Lost with 5.0 and found again.
+pub static LOOKUP_PREFERS_DEVICE: Feature = Feature {
+    id: "linux.lookup-prefers-device",
+    title: "of the sockets of one address, one that is bound to the device of the packet comes first",
+    last_without: Some(Version::new(5, 14, 0)),
+    first_with: Version::new(5, 15, 0),
+    cites: &[
+        cite("net/ipv4/inet_hashtables.c", "compute_score", "sk_bound_dev_if"),
+        cite("net/ipv4/udp.c", "compute_score", "sk_bound_dev_if"),
+    ],
+};
+
 /// Landlock learned about ports.
 pub static LANDLOCK_TCP: Feature = Feature {
     id: "linux.landlock-tcp",
@@ -75,6 +96,8 @@ pub static FEATURES: &[&Feature] = &[
     &ZERONET_IS_NOT_BROADCAST,
     &UNPRIVILEGED_BINDTODEVICE,
     &BUCKET_FORGETS_ON_CLOSE,
+    &LOOKUP_ADDRESS_FIRST,
+    &LOOKUP_PREFERS_DEVICE,
     &LANDLOCK_TCP,
     &EXEC_COMPARES_EFFECTIVE_IDS,
 ];

@@ -11,6 +11,7 @@ pub mod features;
 pub mod fixes;
 pub mod gate;
 pub mod listen;
+pub mod lookup;
 pub mod option;
 pub mod port;
 pub mod udp;
@@ -19,6 +20,7 @@ pub use bucket::{Bucket, Buckets};
 pub use effects::{close, connected, settle, time_wait};
 pub use exec::EXEC;
 pub use features::*;
+pub use lookup::{LOOKUP, lookup};
 
 use crate::{Cite, Family, Protocol, Rule, SockOption};
 

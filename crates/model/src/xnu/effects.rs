@@ -39,8 +39,7 @@ fn bind(host: &mut Host, socket: &Socket, addr: &SockAddr, port: Option<u16>) ->
     if addr.port == 0 {
         bound.port = port.unwrap_or_else(|| automatic_port(host, socket));
     }
-    host.sockets.push_front(bound);
-    bound
+    host.sockets.push_front(bound)
 }
 
 /// A failed `bind` leaves nothing behind, except that it used to leave the family it was looking
@@ -77,7 +76,7 @@ fn listen(host: &mut Host, socket: &Socket, port: Option<u16>) -> Socket {
     if socket.port == 0 {
         listening.port = port.unwrap_or_else(|| automatic_port(host, socket));
         listening.port_by_bind = Some(false);
-        host.sockets.push_front(listening);
+        listening = host.sockets.push_front(listening);
     } else {
         replace(host, &listening);
     }

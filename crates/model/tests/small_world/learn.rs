@@ -62,7 +62,7 @@ pub(super) fn learn(case: &Case, key: &FactKey) -> Vec<Case> {
                         match first {
                             true => h.sockets.push_front(socket),
                             false => h.sockets.push_back(socket),
-                        }
+                        };
                     }
                 })
             };

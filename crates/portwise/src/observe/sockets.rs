@@ -6,8 +6,8 @@ use std::{
 };
 
 use portwise_model::{
-    Coverage, FactKey, Family, Missing, Protocol, Socket, SocketId, Sockets, State, Text, Version,
-    is_unspecified, v4_mapped,
+    Coverage, FactKey, Family, Membership, Missing, Protocol, Socket, SocketId, Sockets, State,
+    Text, Version, is_unspecified, v4_mapped,
 };
 use portwise_sys::{
     Error,
@@ -74,6 +74,7 @@ fn socket(row: &DiagSocket) -> Option<Socket> {
     // What the kernel fills in with 0 for a socket without a file says nothing.
     socket.uid = (row.inode != 0).then_some(row.uid);
     (socket.port_by_connect, socket.port_by_bind) = (None, None);
+    (socket.group, socket.ip_by_bind) = (Membership::Unseen, !is_unspecified(ip));
     (socket.options.reuseaddr, socket.options.reuseport) = (None, None);
     if let Some(options) = row.options {
         socket.options.freebind = options.freebind;

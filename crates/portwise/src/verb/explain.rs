@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use portwise_model::{Cite, Feature, Outcome, Rule, features, rules};
+use portwise_model::{Choice, Cite, Feature, Outcome, Rule, choices, features, rules};
 use serde::Serialize;
 
 use crate::{
@@ -34,6 +34,7 @@ pub struct Args {
 struct Document {
     schema: &'static str,
     rules: Vec<RuleReport>,
+    lookups: Vec<ChoiceReport>,
     features: Vec<FeatureReport>,
     addresses: Vec<Special>,
 }
@@ -65,6 +66,28 @@ impl From<&'static Rule> for RuleReport {
     }
 }
 
+/// A step of a lookup, as it is explained.
+#[derive(Debug, Serialize)]
+struct ChoiceReport {
+    id: &'static str,
+    title: &'static str,
+    basis: BasisReport,
+    cites: Vec<CiteReport>,
+    page: &'static str,
+}
+
+impl From<&'static Choice> for ChoiceReport {
+    fn from(choice: &'static Choice) -> ChoiceReport {
+        ChoiceReport {
+            id: choice.id,
+            title: choice.title,
+            basis: choice.basis.into(),
+            cites: cites(choice.cites),
+            page: choice.page,
+        }
+    }
+}
+
 /// Runs the verb and returns its exit status.
 pub fn run(args: &Args, global: &Global, output: &mut Output<'_>) -> Result<u8, Trouble> {
     let found = find(args.what.as_deref())?;
@@ -83,16 +106,20 @@ fn find(what: Option<&str>) -> Result<Document, Trouble> {
     let mut found = Document {
         schema: "portwise.explain/1",
         rules: Vec::new(),
+        lookups: Vec::new(),
         features: Vec::new(),
         addresses: Vec::new(),
     };
     let Some(what) = what else {
         found.rules = rules().into_iter().map(RuleReport::from).collect();
+        found.lookups = choices().map(ChoiceReport::from).collect();
         found.features = features().map(FeatureReport::from).collect();
         return Ok(found);
     };
     if let Some(rule) = rules().into_iter().find(|rule| rule.id == what) {
         found.rules.push(rule.into());
+    } else if let Some(choice) = choices().find(|choice| choice.id == what) {
+        found.lookups.push(choice.into());
     } else if let Some(feature) = features().find(|feature| feature.id == what) {
         found.features.push(feature.into());
     } else if let Some(special) = special::explain(what) {
@@ -108,6 +135,7 @@ fn unknown(what: &str) -> Trouble {
     let mut names: Vec<(usize, &str)> = rules()
         .iter()
         .map(|rule| rule.id)
+        .chain(choices().map(|choice| choice.id))
         .chain(features().map(|feature| feature.id))
         .map(|id| (difference(what, id), id))
         .collect();
@@ -149,6 +177,7 @@ fn citations() -> String {
         }
     };
     rules().iter().for_each(|rule| add(rule.id, rule.cites));
+    choices().for_each(|choice| add(choice.id, choice.cites));
     features().for_each(|feature: &Feature| add(feature.id, feature.cites));
     text
 }
@@ -163,6 +192,12 @@ fn list(found: &Document, style: Style) -> String {
             let outcome = rule.outcome.outcome.name();
             page.entry(rule.id, &format!("{} (else {outcome})", rule.title));
         }
+        let mut steps = found.lookups.iter().filter(|choice| of_kernel(choice.id)).peekable();
+        if steps.peek().is_some() {
+            page.blank();
+            page.heading(&format!("Who gets a packet on {name}"));
+        }
+        steps.for_each(|choice| page.entry(choice.id, choice.title));
         page.blank();
         page.heading(&format!("What differs between versions of {name}"));
         for feature in found.features.iter().filter(|feature| of_kernel(feature.id)) {
@@ -188,12 +223,13 @@ fn pages(found: &Document, style: Style) -> String {
             Outcome::Ok => "the call succeeds".into(),
             Outcome::Errno(errno) => format!("{errno}, \"{text}\""),
         });
-        page.label("known");
-        let note = rule.basis.note.map(|note| format!(" ({note})")).unwrap_or_default();
-        page.text(&format!("{}{note}", rule.basis.how));
-        sources(&mut page, &rule.cites);
-        page.blank();
+        known(&mut page, &rule.basis, &rule.cites);
         page.markdown(rule.page);
+    }
+    for choice in &found.lookups {
+        page.heading(choice.id);
+        known(&mut page, &choice.basis, &choice.cites);
+        page.markdown(choice.page);
     }
     for feature in &found.features {
         page.heading(feature.id);
@@ -209,6 +245,14 @@ fn pages(found: &Document, style: Style) -> String {
         address(&mut page, special);
     }
     page.finish()
+}
+
+fn known(page: &mut Page, basis: &BasisReport, cites: &[CiteReport]) {
+    page.label("known");
+    let note = basis.note.map(|note| format!(" ({note})")).unwrap_or_default();
+    page.text(&format!("{}{note}", basis.how));
+    sources(page, cites);
+    page.blank();
 }
 
 fn sources(page: &mut Page, cites: &[CiteReport]) {
