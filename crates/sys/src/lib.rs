@@ -26,7 +26,11 @@ pub mod bpf;
 #[cfg(target_os = "linux")]
 pub mod caps;
 #[cfg(target_os = "linux")]
+pub mod cgroup;
+#[cfg(target_os = "linux")]
 pub mod elf;
+#[cfg(target_os = "linux")]
+pub mod exec;
 #[cfg(target_os = "linux")]
 pub mod filecap;
 #[cfg(target_os = "linux")]
@@ -53,6 +57,8 @@ pub mod process;
 pub mod rtnetlink;
 #[cfg(target_os = "linux")]
 pub mod seccomp;
+#[cfg(target_os = "linux")]
+pub mod signal;
 #[cfg(target_os = "linux")]
 pub mod sock;
 #[cfg(target_os = "linux")]

@@ -2,6 +2,7 @@
 //! whoever started them ends.
 
 use std::io;
+use std::os::fd::{AsRawFd, BorrowedFd};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Child, Command, ExitStatus};
 
@@ -115,6 +116,98 @@ impl Start {
         }
         Ok(())
     }
+}
+
+/// Runs `run` in a child process, which ends with what it returns, and returns its pid. Needs a
+/// process with one thread: a lock that another thread holds would stay locked in the child.
+///
+/// # Errors
+/// `EBUSY` with several threads; those of fork(2).
+pub fn fork(run: impl FnOnce() -> i32) -> Result<u32, Errno> {
+    let threads = std::fs::read_dir("/proc/self/task").map_or(1, Iterator::count);
+    if threads > 1 {
+        return Err(Errno::EBUSY);
+    }
+    // SAFETY: no other thread holds a lock or is in the middle of anything.
+    match unsafe { libc::fork() } {
+        0 => {
+            let run = std::panic::AssertUnwindSafe(run);
+            let status = std::panic::catch_unwind(run).unwrap_or(101);
+            // SAFETY: ends the child at once, without what is meant for its parent's end.
+            unsafe { libc::_exit(status) }
+        }
+        pid @ 1.. => Ok(pid.cast_unsigned()),
+        _ => Err(Errno::last()),
+    }
+}
+
+/// Runs `run` in the background: in a process that belongs to no terminal and is nobody's child,
+/// in the root directory, with no descriptor but `kept`. Needs a process with one thread.
+///
+/// # Errors
+/// Those of [`fork`].
+pub fn in_background(kept: &[BorrowedFd<'_>], run: impl FnOnce()) -> Result<(), Errno> {
+    let between = fork(|| {
+        let started = fork(|| {
+            // SAFETY: takes no pointer.
+            unsafe { libc::setsid() };
+            let _ = std::env::set_current_dir("/");
+            close_all_but(kept);
+            run();
+            0
+        });
+        started.map_or_else(|errno| errno.0, |_| 0)
+    })?;
+    let mut status = 0;
+    loop {
+        // SAFETY: the pointer is to an int.
+        let waited = unsafe { libc::waitpid(between.cast_signed(), &raw mut status, 0) };
+        match check(waited) {
+            Err(Errno::EINTR) => {}
+            Err(errno) => return Err(errno),
+            Ok(()) if libc::WIFEXITED(status) && libc::WEXITSTATUS(status) == 0 => return Ok(()),
+            Ok(()) => return Err(Errno(libc::WEXITSTATUS(status))),
+        }
+    }
+}
+
+/// Closes every descriptor but these, and puts `/dev/null` in the place of the first three. Whoever
+/// owned one in this process must not use it any more.
+fn close_all_but(kept: &[BorrowedFd<'_>]) {
+    // SAFETY: the path ends with a zero byte.
+    let null = unsafe { libc::open(c"/dev/null".as_ptr(), libc::O_RDWR | libc::O_CLOEXEC) };
+    for fd in 0..3 {
+        // SAFETY: takes no pointer; what these were is of no use here.
+        unsafe { libc::dup2(null, fd) };
+    }
+    let mut kept: Vec<u32> = kept.iter().map(|fd| fd.as_raw_fd().cast_unsigned()).collect();
+    kept.sort_unstable();
+    let mut first = 3;
+    for fd in kept.into_iter().chain([u32::MAX]) {
+        if fd > first {
+            close_range(first, fd - 1);
+        }
+        first = fd.saturating_add(1).max(first);
+    }
+}
+
+fn close_range(first: u32, last: u32) {
+    // SAFETY: takes no pointer; the caller vouches for the descriptors.
+    let done = unsafe { libc::syscall(libc::SYS_close_range, first, last, 0u32) };
+    if done < 0 {
+        // Before 5.9.
+        for fd in first..=last.min(4096) {
+            // SAFETY: as above.
+            unsafe { libc::close(fd.cast_signed()) };
+        }
+    }
+}
+
+/// Returns whether the calling process was started with more rights than who started it had, by
+/// its file's set-id bits or capabilities (`AT_SECURE`, getauxval(3)).
+pub fn is_privileged_program() -> bool {
+    // SAFETY: takes no pointer.
+    unsafe { libc::getauxval(libc::AT_SECURE) != 0 }
 }
 
 /// Lets the kernel kill the calling process when the thread that started it ends.

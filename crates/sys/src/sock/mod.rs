@@ -304,6 +304,14 @@ impl Socket {
         self.get_raw(libc::SOL_SOCKET, libc::SO_COOKIE)
     }
 
+    /// getsockopt(2) of an option whose value is a number of 64 bits.
+    ///
+    /// # Errors
+    /// What the kernel answered, such as `ENOPROTOOPT`.
+    pub fn number64(&self, level: i32, number: i32) -> Result<u64, Errno> {
+        self.get_raw(level, number)
+    }
+
     // Only for integers, of which every pattern of bits is valid.
     #[inline]
     fn get_raw<T: From<u8>>(&self, level: i32, number: i32) -> Result<T, Errno> {

@@ -1,4 +1,8 @@
-//! bpf(2): the programs that a cgroup has attached.
+//! bpf(2): the programs that a cgroup has attached, and one that lets it bind certain ports.
+
+mod bind;
+
+pub use bind::{Allowed, BindGrant, netns_cookie};
 
 use std::os::fd::AsRawFd;
 use std::path::Path;
