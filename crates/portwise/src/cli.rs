@@ -164,6 +164,10 @@ enum Verb {
     #[cfg(target_os = "linux")]
     #[command(after_help = TRY_EXAMPLES)]
     Try(verb::r#try::Args),
+    /// Start a program with just enough right to bind certain addresses and ports
+    #[cfg(target_os = "linux")]
+    #[command(after_help = verb::run::EXAMPLES)]
+    Run(verb::run::Args),
     /// Recorded scenarios replayed on the model or the running kernel, or random ones on both
     #[command(after_help = CONFORM_EXAMPLES)]
     Conform(verb::conform::Args),
@@ -410,6 +414,8 @@ pub fn run(
         Some(Verb::Completions(args)) => Ok(verb::completions::run(args, &mut output)),
         #[cfg(target_os = "linux")]
         Some(Verb::Try(args)) => verb::r#try::run(args, &cli.global, &mut output),
+        #[cfg(target_os = "linux")]
+        Some(Verb::Run(args)) => verb::run::run(args, &cli.global, &mut output),
         Some(Verb::Conform(args)) => verb::conform::run(args, &cli.global, &mut output),
         None if cli.endpoints.is_empty() => {
             output.data(&Cli::command().render_help().to_string());

@@ -30,6 +30,12 @@ pub fn own(proc: &Proc) -> Result<PathBuf, Error> {
     Ok(proc.path(point.join(below)))
 }
 
+/// Returns whether the calling process may make cgroups in this directory.
+pub fn is_writable(directory: &Path) -> bool {
+    use rustix::fs::{Access, AtFlags, CWD, accessat};
+    accessat(CWD, directory, Access::WRITE_OK, AtFlags::EACCESS).is_ok()
+}
+
 /// The part that is mounted and where, of the first mount of such a hierarchy.
 fn hierarchy(mountinfo: &str) -> Option<(PathBuf, PathBuf)> {
     mountinfo.lines().find_map(|line| {
@@ -82,6 +88,11 @@ impl Fresh {
         }
     }
 
+    /// The descriptors it consists of.
+    pub fn descriptors(&self) -> [BorrowedFd<'_>; 2] {
+        [self.directory.as_fd(), self.events.as_fd()]
+    }
+
     /// Where it is.
     pub fn path(&self) -> &Path {
         &self.path
@@ -102,11 +113,12 @@ impl Fresh {
     ///
     /// # Errors
     /// Those of read(2) and poll(2).
-    pub fn wait_until_empty(&mut self) -> Result<(), Error> {
+    pub fn wait_until_empty(&self) -> Result<(), Error> {
         let about = |call, errno: Errno| Error::about(call, errno, "cgroup.events");
         loop {
             let mut text = String::new();
-            let read = self.events.rewind().and_then(|()| self.events.read_to_string(&mut text));
+            let mut events = &self.events;
+            let read = events.rewind().and_then(|()| events.read_to_string(&mut text));
             match read.map_err(Errno::from) {
                 Ok(_) if is_populated(&text) => {}
                 Ok(_) | Err(Errno(libc::ENODEV)) => return Ok(()),
@@ -124,7 +136,7 @@ impl Fresh {
     ///
     /// # Errors
     /// `EBUSY` if there is a process in it.
-    pub fn remove(self) -> Result<(), Error> {
+    pub fn remove(&self) -> Result<(), Error> {
         remove_tree(&self.path)
     }
 }
@@ -205,7 +217,7 @@ mod tests {
             Err(error) => return not_run(error.to_string()),
         };
         let name = format!("portwise-test-{}-a", std::process::id());
-        let mut fresh = match Fresh::make(&parent, &name) {
+        let fresh = match Fresh::make(&parent, &name) {
             Ok(fresh) => fresh,
             Err(error) => return not_run(error.to_string()),
         };

@@ -2,7 +2,7 @@
 //! whoever started them ends.
 
 use std::io;
-use std::os::fd::{AsRawFd, BorrowedFd};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Child, Command, ExitStatus};
 
@@ -201,6 +201,38 @@ fn close_range(first: u32, last: u32) {
             unsafe { libc::close(fd.cast_signed()) };
         }
     }
+}
+
+/// Returns whether the calling process got this descriptor from whoever started it, and hands it
+/// on to what it executes.
+pub fn is_handed_on(fd: i32) -> bool {
+    // SAFETY: takes no pointer.
+    let flags = unsafe { libc::fcntl(fd, libc::F_GETFD) };
+    flags >= 0 && flags & libc::FD_CLOEXEC == 0
+}
+
+/// Puts descriptors in the places from `first` on, where the next program gets them. What was
+/// there is closed: it must be nothing that is still used. Returns nothing to close: they stay.
+///
+/// # Errors
+/// `EMFILE`.
+pub fn hand_on(fds: Vec<OwnedFd>, first: i32) -> Result<(), Errno> {
+    let beyond = first + fds.len() as i32;
+    let mut moved = Vec::new();
+    for fd in &fds {
+        // Out of the way of the places to be filled.
+        // SAFETY: takes no pointer.
+        let copy = unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_DUPFD_CLOEXEC, beyond) };
+        check(copy)?;
+        // SAFETY: the call made it and nobody else has it.
+        moved.push(unsafe { OwnedFd::from_raw_fd(copy) });
+    }
+    drop(fds);
+    for (place, fd) in (first..).zip(&moved) {
+        // SAFETY: takes no pointer.
+        check(unsafe { libc::dup2(fd.as_raw_fd(), place) })?;
+    }
+    Ok(())
 }
 
 /// Returns whether the calling process was started with more rights than who started it had, by

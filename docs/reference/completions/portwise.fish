@@ -53,6 +53,7 @@ complete -c portwise -n "__fish_portwise_needs_command" -f -a "explain" -d 'The 
 complete -c portwise -n "__fish_portwise_needs_command" -f -a "facts" -d 'What is known about this machine, where it was read, and what could not be'
 complete -c portwise -n "__fish_portwise_needs_command" -f -a "completions" -d 'What makes bash, zsh or fish complete the command line'
 complete -c portwise -n "__fish_portwise_needs_command" -f -a "try" -d 'Really bind, listen and connect, in a private copy of the network, beside the prediction'
+complete -c portwise -n "__fish_portwise_needs_command" -f -a "run" -d 'Start a program with just enough right to bind certain addresses and ports'
 complete -c portwise -n "__fish_portwise_needs_command" -f -a "conform" -d 'Recorded scenarios replayed on the model or the running kernel, or random ones on both'
 complete -c portwise -n "__fish_portwise_using_subcommand why" -l got -d 'A program got this errno, by name or number: which rules could have given it' -r
 complete -c portwise -n "__fish_portwise_using_subcommand why" -l as -d 'Ask as a login process of this user, without capabilities unless it is root' -r
@@ -204,6 +205,34 @@ complete -c portwise -n "__fish_portwise_using_subcommand try" -s j -l json -d '
 complete -c portwise -n "__fish_portwise_using_subcommand try" -s v -l verbose -d 'Say every rule tried, every fact and every source'
 complete -c portwise -n "__fish_portwise_using_subcommand try" -s q -l quiet -d 'Say less: why only its first line, check nothing but the exit status'
 complete -c portwise -n "__fish_portwise_using_subcommand try" -s h -l help -d 'Print help'
+complete -c portwise -n "__fish_portwise_using_subcommand run" -s l -l listen -d 'An address and port that the program may bind, such as 127.0.0.1:80; may be repeated' -r
+complete -c portwise -n "__fish_portwise_using_subcommand run" -l user -d 'Run it as this user, with the user\'s groups; needs root' -r
+complete -c portwise -n "__fish_portwise_using_subcommand run" -l how -d 'Only in this way' -r -f -a "already\t'It has the right already'
+cgroup\t'A BPF program of a fresh cgroup sets the limit aside for exactly the endpoints'
+ambient\t'CAP_NET_BIND_SERVICE as an ambient capability: wider, only if asked for'
+activation\t'The sockets are made beforehand and handed over (LISTEN_FDS)'"
+complete -c portwise -n "__fish_portwise_using_subcommand run" -l as -d 'Ask as a login process of this user, without capabilities unless it is root' -r
+complete -c portwise -n "__fish_portwise_using_subcommand run" -l pid -d 'Ask in place of this process: with its credentials, in its network namespace' -r
+complete -c portwise -n "__fish_portwise_using_subcommand run" -l netns -d 'Ask in this network namespace' -r
+complete -c portwise -n "__fish_portwise_using_subcommand run" -l on -d 'Ask another kernel, such as linux-6.12, macos-15 or xnu-4903.231.4' -r
+complete -c portwise -n "__fish_portwise_using_subcommand run" -l has -d 'With --on: an address that the host has, such as 192.0.2.10/24 or fe80::1/64%eth0' -r
+complete -c portwise -n "__fish_portwise_using_subcommand run" -l facts -d 'Take the facts from a file that `portwise facts -o FILE` wrote' -r -F
+complete -c portwise -n "__fish_portwise_using_subcommand run" -l dev -d 'The socket is bound to this interface (SO_BINDTODEVICE)' -r
+complete -c portwise -n "__fish_portwise_using_subcommand run" -l color -d 'When to colour: auto (on a terminal, unless NO_COLOR is set), always, never' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set'
+always\t'Always'
+never\t'Never'"
+complete -c portwise -n "__fish_portwise_using_subcommand run" -l dry-run -d 'Say how it would be started, and do nothing'
+complete -c portwise -n "__fish_portwise_using_subcommand run" -l print-unit -d 'Write systemd units that do the same, and do nothing'
+complete -c portwise -n "__fish_portwise_using_subcommand run" -s 4 -l ipv4 -d 'Only the IPv4 addresses of a name; for a bare port 0.0.0.0'
+complete -c portwise -n "__fish_portwise_using_subcommand run" -s 6 -l ipv6 -d 'Only the IPv6 addresses of a name; for a bare port ::'
+complete -c portwise -n "__fish_portwise_using_subcommand run" -l reuseaddr -d 'The socket has SO_REUSEADDR'
+complete -c portwise -n "__fish_portwise_using_subcommand run" -l reuseport -d 'The socket has SO_REUSEPORT'
+complete -c portwise -n "__fish_portwise_using_subcommand run" -l v6only -d 'The socket has IPV6_V6ONLY'
+complete -c portwise -n "__fish_portwise_using_subcommand run" -l freebind -d 'The socket has IP_FREEBIND'
+complete -c portwise -n "__fish_portwise_using_subcommand run" -s j -l json -d 'Answer in JSON'
+complete -c portwise -n "__fish_portwise_using_subcommand run" -s v -l verbose -d 'Say every rule tried, every fact and every source'
+complete -c portwise -n "__fish_portwise_using_subcommand run" -s q -l quiet -d 'Say less: why only its first line, check nothing but the exit status'
+complete -c portwise -n "__fish_portwise_using_subcommand run" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c portwise -n "__fish_portwise_using_subcommand conform" -l random -d 'Play N random scenarios on the model and on the running kernel, in private network namespaces' -r
 complete -c portwise -n "__fish_portwise_using_subcommand conform" -l seed -d 'With --random: which scenarios; the same seed gives the same ones everywhere' -r
 complete -c portwise -n "__fish_portwise_using_subcommand conform" -l skip -d 'With --random: leave out the first N of them' -r

@@ -5,6 +5,8 @@ mod confirm;
 #[cfg(target_os = "linux")]
 pub mod lab;
 #[cfg(target_os = "linux")]
+pub mod launch;
+#[cfg(target_os = "linux")]
 pub mod trial;
 
 #[cfg(target_os = "linux")]

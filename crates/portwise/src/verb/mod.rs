@@ -18,6 +18,8 @@ pub mod explain;
 pub mod facts;
 pub mod free;
 #[cfg(target_os = "linux")]
+pub mod run;
+#[cfg(target_os = "linux")]
 pub mod r#try;
 pub mod why;
 

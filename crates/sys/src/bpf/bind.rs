@@ -26,7 +26,7 @@ pub struct Allowed {
 /// The links that attach the programs. When the last copy of them is closed the programs are gone.
 #[derive(Debug)]
 pub struct BindGrant {
-    _links: [OwnedFd; 2],
+    links: [OwnedFd; 2],
 }
 
 impl BindGrant {
@@ -51,7 +51,12 @@ impl BindGrant {
         };
         let four = one(AttachType::CGROUP_INET4_BIND, four(netns, allowed))?;
         let six = one(AttachType::CGROUP_INET6_BIND, six(netns, allowed))?;
-        Ok(BindGrant { _links: [four, six] })
+        Ok(BindGrant { links: [four, six] })
+    }
+
+    /// The links.
+    pub fn links(&self) -> [BorrowedFd<'_>; 2] {
+        self.links.each_ref().map(AsFd::as_fd)
     }
 }
 

@@ -1,0 +1,146 @@
+//! A program started with the right to bind certain addresses and ports, and no others.
+//!
+//! There are several ways, tried in this order: the program has the right already; a BPF program
+//! of a fresh cgroup; the listening sockets made beforehand (`LISTEN_FDS`). An ambient capability
+//! is wider than what is asked for, so it is taken only by name.
+//!
+//! Wherever it can, this process *becomes* the program: it keeps its pid, its parent, its terminal
+//! and everything else, and there is nothing to pass on.
+
+mod announce;
+mod asker;
+mod cgroup;
+mod exact;
+mod program;
+mod rung;
+mod sockets;
+mod unit;
+
+use portwise_sys::Errno;
+
+pub use self::{announce::Words, rung::Rung};
+use self::{asker::Asker, program::File, rung::Ladder};
+use crate::{Setting, SocketSettings, Trouble, endpoint::Target, observe::user::Named};
+
+/// What to start, and what it may bind.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// The endpoints.
+    pub targets: Vec<Target>,
+    /// What is set on sockets that are made beforehand.
+    pub settings: SocketSettings,
+    /// The user who is to run it; `None` for the one who asks.
+    pub user: Option<Named>,
+    /// The way to take, and no other.
+    pub how: Option<Rung>,
+    /// The program and its arguments.
+    pub command: Vec<std::ffi::OsString>,
+}
+
+/// What became of a plan that did not start anything, or of one that is not to.
+#[derive(Debug)]
+pub struct Looked {
+    /// What there is to say, a line each.
+    pub words: Words,
+    /// Whether there is a way.
+    pub is_possible: bool,
+}
+
+/// Says how a plan would be carried out, and does nothing.
+///
+/// # Errors
+/// If the program or user cannot be found.
+pub fn look(plan: &Plan, setting: &mut Setting) -> Result<Looked, NotStarted> {
+    let file = program::find(&plan.command)?;
+    let asker = Asker::of(plan, setting, &file)?;
+    let ladder = Ladder::climb(plan, &asker, &file);
+    let words = announce::words(plan, setting, &asker, &ladder);
+    Ok(Looked { words, is_possible: ladder.chosen().is_some() })
+}
+
+/// The equivalent systemd units.
+///
+/// # Errors
+/// If the program or user cannot be found.
+pub fn units(plan: &Plan, setting: &mut Setting) -> Result<String, NotStarted> {
+    let file = program::find(&plan.command)?;
+    let asker = Asker::of(plan, setting, &file)?;
+    Ok(unit::text(plan, &asker, &file))
+}
+
+/// Starts the program. `announce` is told how, just before. Returns only if it was not started.
+pub fn start(plan: &Plan, setting: &mut Setting, announce: impl FnMut(&Words)) -> NotStarted {
+    match try_to_start(plan, setting, announce) {
+        Ok(never) => match never {},
+        Err(not_started) => not_started,
+    }
+}
+
+/// Why nothing was started.
+#[derive(Debug)]
+pub enum NotStarted {
+    /// The program cannot be executed.
+    Program(std::ffi::OsString, Errno),
+    /// Something else is in the way.
+    Trouble(Trouble),
+    /// There is no way: what was tried, and what would help.
+    NoWay(Words),
+}
+
+impl From<Trouble> for NotStarted {
+    fn from(trouble: Trouble) -> NotStarted {
+        NotStarted::Trouble(trouble)
+    }
+}
+
+fn try_to_start(
+    plan: &Plan,
+    setting: &mut Setting,
+    mut announce: impl FnMut(&Words),
+) -> Result<std::convert::Infallible, NotStarted> {
+    let file = program::find(&plan.command)?;
+    let asker = Asker::of(plan, setting, &file)?;
+    let mut ladder = Ladder::climb(plan, &asker, &file);
+    // A way that looked open may turn out not to be.
+    let made = loop {
+        match ladder.chosen() {
+            Some(Rung::Cgroup) => match cgroup::make(plan) {
+                Ok(made) => break Some(made),
+                Err(why) => ladder.rule_out(why, plan, &asker, &file),
+            },
+            _ => break None,
+        }
+    };
+    let mut words = announce::words(plan, setting, &asker, &ladder);
+    let Some(rung) = ladder.chosen() else { return Err(NotStarted::NoWay(words)) };
+    words.tidied(made.as_ref().map_or(0, |made| made.tidied));
+    announce(&words);
+    let mut credentials = asker.credentials.clone();
+    let mut variables = Vec::new();
+    match rung {
+        Rung::Already | Rung::Cgroup => {}
+        Rung::Ambient => rung::with_ambient(&mut credentials)?,
+        Rung::Activation => variables = sockets::make(plan, &scopes(plan, setting)?)?,
+    }
+    let program = file.program(plan, &asker, &variables)?;
+    if let Some(made) = made {
+        made.enter()?;
+    }
+    credentials.take().map_err(|errno| {
+        Trouble::new(format!("cannot become that user: {} ({errno})", errno.text()))
+    })?;
+    Err(NotStarted::Program(plan.command[0].clone(), program.exec()))
+}
+
+/// The indexes of the interfaces that the endpoints name.
+fn scopes(plan: &Plan, setting: &mut Setting) -> Result<Vec<u32>, Trouble> {
+    let mut scopes = Vec::new();
+    for target in &plan.targets {
+        let request = setting.request(target, &plan.settings)?;
+        scopes.push(match request.call {
+            portwise_model::Call::Bind(addr) => addr.scope,
+            _ => 0,
+        });
+    }
+    Ok(scopes)
+}

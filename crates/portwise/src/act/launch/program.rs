@@ -1,0 +1,72 @@
+//! The program to start: its file, and what the file tells.
+
+use std::{ffi::OsString, io::Read, path::PathBuf};
+
+use portwise_sys::{exec, filecap};
+
+use super::{Asker, NotStarted, Plan};
+use crate::Trouble;
+
+/// A program file.
+pub(super) struct File {
+    /// Where it is.
+    pub(super) path: PathBuf,
+    /// Its capabilities, as bits of what it gets and may use at once.
+    pub(super) capabilities: u64,
+}
+
+/// Finds the program of a command line.
+pub(super) fn find(command: &[OsString]) -> Result<File, NotStarted> {
+    let Some(name) = command.first() else {
+        return Err(Trouble::new("no program is named; it stands behind `--`").into());
+    };
+    let path = exec::find(name, std::env::var_os("PATH").as_deref())
+        .map_err(|errno| NotStarted::Program(name.clone(), errno))?;
+    let capabilities = filecap::read(&path).ok().flatten();
+    let capabilities = capabilities.filter(|caps| caps.effective).map_or(0, |caps| caps.permitted);
+    Ok(File { path, capabilities })
+}
+
+impl File {
+    /// The program, ready to be executed with the environment of this process and further
+    /// variables.
+    pub(super) fn program(
+        &self,
+        plan: &Plan,
+        asker: &Asker,
+        further: &[(&str, String)],
+    ) -> Result<exec::Program, Trouble> {
+        let set: Vec<(OsString, OsString)> = asker
+            .environment
+            .iter()
+            .chain(further)
+            .map(|(name, value)| ((*name).into(), value.into()))
+            .collect();
+        let is_kept = |name: &OsString| set.iter().all(|(other, _)| other != name);
+        let kept: Vec<_> = std::env::vars_os().filter(|(name, _)| is_kept(name)).collect();
+        exec::Program::new(&self.path, &plan.command, kept.into_iter().chain(set))
+            .map_err(|_| Trouble::new("an argument or variable contains a zero byte"))
+    }
+
+    /// Whether the program seems to take sockets that were made for it: its file contains the name
+    /// of the variable that announces them. A script does not tell.
+    pub(super) fn takes_sockets(&self) -> bool {
+        const LONGEST: u64 = 256 << 20;
+        const NAME: &[u8] = b"LISTEN_FDS";
+        let Ok(file) = std::fs::File::open(&self.path) else { return false };
+        let mut file = file.take(LONGEST);
+        let mut bytes = vec![0; 1 << 16];
+        let mut kept = 0;
+        while let Ok(more @ 1..) = file.read(&mut bytes[kept..]) {
+            let read = &bytes[..kept + more];
+            if read.windows(NAME.len()).any(|window| window == NAME) {
+                return true;
+            }
+            let tail = read.len().saturating_sub(NAME.len() - 1);
+            let end = read.len();
+            bytes.copy_within(tail..end, 0);
+            kept = end - tail;
+        }
+        false
+    }
+}
