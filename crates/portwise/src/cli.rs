@@ -35,7 +35,8 @@ use crate::{
     after_help = EXAMPLES
 )]
 struct Cli {
-    /// Without a verb: the same as `why ENDPOINT…`; an error message will do too
+    /// Without a verb: the same as `why ENDPOINT…`; an error message will do too; without
+    /// anything the same as `list`
     #[arg(value_name = "ENDPOINT")]
     endpoints: Vec<String>,
     #[command(flatten)]
@@ -48,6 +49,7 @@ struct Cli {
 
 const EXAMPLES: &str = "\
 Examples:
+  portwise                                  every bound socket and who holds it
   portwise 127.0.0.1:80                     may I bind it, and if not, why?
   portwise why 8080                         the same for a port, with all its owners
   portwise check '*:443' [::1]:53/udp       one line each, and an exit status
@@ -78,6 +80,24 @@ Examples:
   portwise check 127.0.0.1:80 [::1]:80
   portwise check -q 8080 && echo free
   portwise check '*:80' --on linux-6.12 --as 0";
+
+const LIST_EXAMPLES: &str = "\
+On a terminal grouped by port; otherwise one row for each socket and holder, nothing cut, each
+column one word but the last. Every network namespace is listed that may be looked into; --netns
+asks for one, --pid for what a process has open. Who can send to a socket is said by addresses and
+routes, whatever a firewall does.
+
+Examples:
+  portwise                                  every socket that listens or is bound
+  portwise list -t --exposed                TCP that others can reach
+  portwise list 8080 --all                  all that is on a port, connections too
+  portwise list time-wait
+  portwise list 127.0.0.1                   what gets packets sent there
+  portwise list --user www-data --json-lines
+  sudo portwise list --netns web --watch 2
+
+Exit status: 0 something is listed, 1 nothing is, 2 usage or trouble, 3 nothing is, and some
+sockets could not be seen";
 
 const FREE_EXAMPLES: &str = "\
 Prints ports alone, one a line. Each was bound once and closed again; another program may be
@@ -148,6 +168,9 @@ enum Verb {
     /// One line for each endpoint, and an exit status for scripts
     #[command(after_help = CHECK_EXAMPLES)]
     Check(verb::check::Args),
+    /// Every bound socket: what it covers, whom it is exposed to, who holds it
+    #[command(after_help = LIST_EXAMPLES)]
+    List(verb::list::Args),
     /// The next free port for an address, family and options, printed bare for scripts
     #[command(after_help = FREE_EXAMPLES)]
     Free(verb::free::Args),
@@ -330,7 +353,9 @@ pub struct Output<'a> {
     err: &'a mut dyn Write,
     color: ColorChoice,
     colors: &'a dyn Fn() -> bool,
+    columns: &'a dyn Fn() -> Option<usize>,
     unwritten: Option<io::Error>,
+    gone: bool,
 }
 
 impl Output<'_> {
@@ -344,9 +369,20 @@ impl Output<'_> {
         Style { color }
     }
 
+    /// How many columns the terminal has that answers go to; none if they go elsewhere.
+    pub fn columns(&self) -> Option<usize> {
+        (self.columns)()
+    }
+
+    /// Whether the reader has gone away, or answers cannot be written any more.
+    pub fn is_gone(&self) -> bool {
+        self.gone
+    }
+
     /// Writes an answer.
     pub fn data(&mut self, text: &str) {
         let written = self.out.write_all(text.as_bytes()).and_then(|()| self.out.flush());
+        self.gone |= written.is_err();
         self.unwritten = written.err().filter(|error| error.kind() != io::ErrorKind::BrokenPipe);
     }
 
@@ -381,7 +417,12 @@ pub fn main() -> ExitCode {
         let no_color = std::env::var_os("NO_COLOR");
         no_color.is_none_or(|value| value.is_empty()) && io::stdout().is_terminal()
     };
-    run(std::env::args_os(), &mut out, &mut err, &colors).into()
+    let columns = || {
+        let size =
+            io::stdout().is_terminal().then(|| terminal_size::terminal_size_of(io::stdout()));
+        size.map(|size| size.map_or(80, |(columns, _)| usize::from(columns.0).max(40)))
+    };
+    run_on(std::env::args_os(), &mut out, &mut err, &colors, &columns).into()
 }
 
 /// Runs a command line. `colors` says whether `out` shows colours by itself. Returns the exit
@@ -392,6 +433,18 @@ pub fn run(
     err: &mut dyn Write,
     colors: &dyn Fn() -> bool,
 ) -> u8 {
+    run_on(args, out, err, colors, &|| None)
+}
+
+/// Runs a command line as [`run`] does. `columns` says how wide the terminal is that `out` is, if
+/// it is one.
+pub fn run_on(
+    args: impl IntoIterator<Item = OsString>,
+    out: &mut dyn Write,
+    err: &mut dyn Write,
+    colors: &dyn Fn() -> bool,
+    columns: &dyn Fn() -> Option<usize>,
+) -> u8 {
     let args: Vec<OsString> = args.into_iter().collect();
     let called_by = args.first().and_then(|path| path.to_str()).filter(|path| path.contains('/'));
     let called_by = called_by.map(str::to_string);
@@ -401,13 +454,15 @@ pub fn run(
         Err(error) => return usage(&error, out, err, colors),
     };
     cli.global.called_by = called_by;
-    let mut output = Output { out, err, color: cli.global.color, colors, unwritten: None };
+    let mut output =
+        Output { out, err, color: cli.global.color, colors, columns, unwritten: None, gone: false };
     let done = match &cli.verb {
         Some(_) if cli.got.errno.is_some() => {
             Err(Trouble::new("--got stands behind `why`, such as portwise why 80 --got EACCES"))
         }
         Some(Verb::Why(args)) => verb::why::run(args, &cli.global, &mut output),
         Some(Verb::Check(args)) => verb::check::run(args, &cli.global, &mut output),
+        Some(Verb::List(args)) => verb::list::run(args, &cli.global, &mut output),
         Some(Verb::Free(args)) => verb::free::run(args, &cli.global, &mut output),
         Some(Verb::Explain(args)) => verb::explain::run(args, &cli.global, &mut output),
         Some(Verb::Facts(args)) => verb::facts::run(args, &cli.global, &mut output),
@@ -418,8 +473,7 @@ pub fn run(
         Some(Verb::Run(args)) => verb::run::run(args, &cli.global, &mut output),
         Some(Verb::Conform(args)) => verb::conform::run(args, &cli.global, &mut output),
         None if cli.endpoints.is_empty() => {
-            output.data(&Cli::command().render_help().to_string());
-            Ok(0)
+            verb::list::run(&verb::list::Args::default(), &cli.global, &mut output)
         }
         None => {
             let args = verb::why::Args { endpoints: cli.endpoints, got: cli.got };

@@ -15,7 +15,7 @@ use serde_json::{Map, Value};
 
 const BLESS: &str = "PORTWISE_BLESS=1 cargo test -p portwise --test json";
 const HOST: &str = concat!("--facts ", env!("CARGO_MANIFEST_DIR"), "/tests/data/host.json");
-const VERBS: [&str; 7] = ["why", "check", "free", "explain", "facts", "try", "conform"];
+const VERBS: [&str; 8] = ["why", "check", "list", "free", "explain", "facts", "try", "conform"];
 
 fn reference() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../docs/reference")
@@ -219,6 +219,8 @@ fn output_is_what_the_schema_says() {
     }
     random_conform(&mut checker);
     really_tried(&mut checker);
+    #[cfg(target_os = "linux")]
+    really_listed(&mut checker);
     assert!(checker.faults.is_empty(), "{}", checker.faults.join("\n"));
     // Only a kernel's own memory of a shared port, which nothing shows, gives this one.
     let not_here = |place: &str| {
@@ -294,6 +296,23 @@ fn random_conform(checker: &mut Checker) {
         }
         Err(_) => portwise_sys::not_run!("the JSON of random scenarios: no namespaces here"),
     }
+}
+
+/// What `list` writes about this machine.
+#[cfg(target_os = "linux")]
+fn really_listed(checker: &mut Checker) {
+    let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    let client = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+    let run = common::line("list --json --all");
+    let value: Value = serde_json::from_str(&run.out).unwrap();
+    checker.check(&value, &schema("list.json"), "list.json", "list", "list");
+    let lines = common::line("list --json-lines --all").out;
+    assert!(lines.lines().count() >= 3, "{lines}");
+    for line in lines.lines() {
+        let value: Value = serde_json::from_str(line).unwrap();
+        checker.check(&value, &schema("list-line.json"), "list-line.json", "line", "line");
+    }
+    drop(client);
 }
 
 /// What `try` writes, where namespaces can be made. What cannot be had everywhere, such as a

@@ -48,6 +48,7 @@ complete -c portwise -n "__fish_portwise_needs_command" -s h -l help -d 'Print h
 complete -c portwise -n "__fish_portwise_needs_command" -s V -l version -d 'Print version'
 complete -c portwise -n "__fish_portwise_needs_command" -f -a "why" -d 'May it be bound, what stops it, who holds it, what it covers, what helps'
 complete -c portwise -n "__fish_portwise_needs_command" -f -a "check" -d 'One line for each endpoint, and an exit status for scripts'
+complete -c portwise -n "__fish_portwise_needs_command" -f -a "list" -d 'Every bound socket: what it covers, whom it is exposed to, who holds it'
 complete -c portwise -n "__fish_portwise_needs_command" -f -a "free" -d 'The next free port for an address, family and options, printed bare for scripts'
 complete -c portwise -n "__fish_portwise_needs_command" -f -a "explain" -d 'The page of a rule, what an address means, or the list of all rules'
 complete -c portwise -n "__fish_portwise_needs_command" -f -a "facts" -d 'What is known about this machine, where it was read, and what could not be'
@@ -96,6 +97,36 @@ complete -c portwise -n "__fish_portwise_using_subcommand check" -s j -l json -d
 complete -c portwise -n "__fish_portwise_using_subcommand check" -s v -l verbose -d 'Say every rule tried, every fact and every source'
 complete -c portwise -n "__fish_portwise_using_subcommand check" -s q -l quiet -d 'Say less: why only its first line, check nothing but the exit status'
 complete -c portwise -n "__fish_portwise_using_subcommand check" -s h -l help -d 'Print help'
+complete -c portwise -n "__fish_portwise_using_subcommand list" -l user -d 'Only what this user owns or has open' -r
+complete -c portwise -n "__fish_portwise_using_subcommand list" -l watch -d 'Again and again, every N seconds' -r
+complete -c portwise -n "__fish_portwise_using_subcommand list" -l as -d 'Ask as a login process of this user, without capabilities unless it is root' -r
+complete -c portwise -n "__fish_portwise_using_subcommand list" -l pid -d 'Ask in place of this process: with its credentials, in its network namespace' -r
+complete -c portwise -n "__fish_portwise_using_subcommand list" -l netns -d 'Ask in this network namespace' -r
+complete -c portwise -n "__fish_portwise_using_subcommand list" -l on -d 'Ask another kernel, such as linux-6.12, macos-15 or xnu-4903.231.4' -r
+complete -c portwise -n "__fish_portwise_using_subcommand list" -l has -d 'With --on: an address that the host has, such as 192.0.2.10/24 or fe80::1/64%eth0' -r
+complete -c portwise -n "__fish_portwise_using_subcommand list" -l facts -d 'Take the facts from a file that `portwise facts -o FILE` wrote' -r -F
+complete -c portwise -n "__fish_portwise_using_subcommand list" -l dev -d 'The socket is bound to this interface (SO_BINDTODEVICE)' -r
+complete -c portwise -n "__fish_portwise_using_subcommand list" -l color -d 'When to colour: auto (on a terminal, unless NO_COLOR is set), always, never' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set'
+always\t'Always'
+never\t'Never'"
+complete -c portwise -n "__fish_portwise_using_subcommand list" -s t -l tcp -d 'TCP, with MPTCP'
+complete -c portwise -n "__fish_portwise_using_subcommand list" -s u -l udp -d 'UDP, with UDP-Lite'
+complete -c portwise -n "__fish_portwise_using_subcommand list" -s a -l all -d 'Every state: connections too, and what is left of them'
+complete -c portwise -n "__fish_portwise_using_subcommand list" -l exposed -d 'Only what others than this host can send to'
+complete -c portwise -n "__fish_portwise_using_subcommand list" -l no-holders -d 'Do not look for the processes'
+complete -c portwise -n "__fish_portwise_using_subcommand list" -l no-bpf -d 'Look for the processes in /proc only'
+complete -c portwise -n "__fish_portwise_using_subcommand list" -l json-lines -d 'One JSON object a line, each a socket with its processes'
+complete -c portwise -n "__fish_portwise_using_subcommand list" -l no-header -d 'Without the line of column names'
+complete -c portwise -n "__fish_portwise_using_subcommand list" -s 4 -l ipv4 -d 'Only the IPv4 addresses of a name; for a bare port 0.0.0.0'
+complete -c portwise -n "__fish_portwise_using_subcommand list" -s 6 -l ipv6 -d 'Only the IPv6 addresses of a name; for a bare port ::'
+complete -c portwise -n "__fish_portwise_using_subcommand list" -l reuseaddr -d 'The socket has SO_REUSEADDR'
+complete -c portwise -n "__fish_portwise_using_subcommand list" -l reuseport -d 'The socket has SO_REUSEPORT'
+complete -c portwise -n "__fish_portwise_using_subcommand list" -l v6only -d 'The socket has IPV6_V6ONLY'
+complete -c portwise -n "__fish_portwise_using_subcommand list" -l freebind -d 'The socket has IP_FREEBIND'
+complete -c portwise -n "__fish_portwise_using_subcommand list" -s j -l json -d 'Answer in JSON'
+complete -c portwise -n "__fish_portwise_using_subcommand list" -s v -l verbose -d 'Say every rule tried, every fact and every source'
+complete -c portwise -n "__fish_portwise_using_subcommand list" -s q -l quiet -d 'Say less: why only its first line, check nothing but the exit status'
+complete -c portwise -n "__fish_portwise_using_subcommand list" -s h -l help -d 'Print help'
 complete -c portwise -n "__fish_portwise_using_subcommand free" -l near -d 'The ports closest to this one, above or below' -r
 complete -c portwise -n "__fish_portwise_using_subcommand free" -l range -d 'Only these ports' -r
 complete -c portwise -n "__fish_portwise_using_subcommand free" -l count -d 'How many ports' -r

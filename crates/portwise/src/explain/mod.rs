@@ -10,7 +10,9 @@ mod evidence;
 mod fixes;
 mod got;
 mod holders;
+pub mod listed;
 mod notes;
+pub mod owner;
 mod report;
 mod trace;
 

@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 use crate::{Trouble, endpoint::Target};
 
 pub mod assumed;
+pub mod exposure;
 pub mod file;
 pub mod inventory;
 pub mod user;

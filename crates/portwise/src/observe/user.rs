@@ -27,6 +27,17 @@ pub fn here() -> Directory {
     Directory::default()
 }
 
+/// Whether this program runs as root; false where that cannot be read.
+pub fn is_root() -> bool {
+    #[cfg(target_os = "linux")]
+    let root = portwise_sys::proc::Proc::default()
+        .status(std::process::id())
+        .is_ok_and(|status| status.uids.effective == 0);
+    #[cfg(not(target_os = "linux"))]
+    let root = false;
+    root
+}
+
 /// The user and group that `--as USER|UID[:GROUP]` names.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Named {

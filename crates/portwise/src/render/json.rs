@@ -7,7 +7,15 @@ use super::is_harmful;
 /// Writes a value as indented JSON with a final newline. Characters that a terminal may act on
 /// are escaped, which JSON allows in strings, the only place where they occur.
 pub fn write(value: &impl Serialize) -> String {
-    let text = serde_json::to_string_pretty(value).expect("reports have string keys");
+    harmless(&serde_json::to_string_pretty(value).expect("reports have string keys"))
+}
+
+/// Writes a value as one line of JSON, as [`write()`] does.
+pub fn line(value: &impl Serialize) -> String {
+    harmless(&serde_json::to_string(value).expect("reports have string keys"))
+}
+
+fn harmless(text: &str) -> String {
     let mut safe = String::with_capacity(text.len() + 1);
     for c in text.chars() {
         if c == '\n' || !is_harmful(c) {

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 mod got;
 pub mod json;
+pub mod listing;
 mod markdown;
 pub mod page;
 pub mod phrase;

@@ -17,6 +17,7 @@ pub mod conform;
 pub mod explain;
 pub mod facts;
 pub mod free;
+pub mod list;
 #[cfg(target_os = "linux")]
 pub mod run;
 #[cfg(target_os = "linux")]

@@ -197,6 +197,18 @@ pub fn take(query: &Query) -> Result<Inventory, Trouble> {
     linux::take(query)
 }
 
+/// Does something in a network namespace of an inventory.
+///
+/// # Errors
+/// Those of setns(2); `ENOENT` if the namespace is gone.
+#[cfg(target_os = "linux")]
+pub(crate) fn within<T: Send>(
+    namespace: &Namespace,
+    look: impl FnOnce() -> T + Send,
+) -> Result<T, portwise_sys::Error> {
+    if namespace.own { Ok(look()) } else { linux::within(namespace, look) }
+}
+
 /// Looks for sockets and their holders.
 ///
 /// # Errors

@@ -6,8 +6,9 @@ mod list;
 mod netns;
 
 pub(super) use describe::describe;
+pub(super) use netns::within;
 
-use portwise_sys::{Error, proc::Proc};
+use portwise_sys::{Errno, Error, proc::Proc};
 
 use super::{Inventory, Namespace, Namespaces, NoHolder, Query, Socket, Transport};
 use crate::Trouble;
@@ -37,6 +38,10 @@ pub(super) fn take(query: &Query) -> Result<Inventory, Trouble> {
             for mut other in others.into_iter().filter(|n| n.inode != own.inode) {
                 match netns::within(&other, || list::list(query, other.inode)) {
                     Ok(Ok(listed)) => put(&mut inventory, listed),
+                    // It is gone meanwhile; a name without a namespace gives EINVAL.
+                    Err(Error { errno: Errno::ENOENT | Errno::ESRCH | Errno::EINVAL, .. }) => {
+                        continue;
+                    }
                     Ok(Err(error)) | Err(error) => other.closed = Some(error.to_string()),
                 }
                 inventory.namespaces.push(other);

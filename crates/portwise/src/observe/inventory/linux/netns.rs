@@ -125,7 +125,7 @@ pub(super) fn one(
 }
 
 /// Does something in a namespace, unless that is gone.
-pub(super) fn within<T: Send>(
+pub(in crate::observe::inventory) fn within<T: Send>(
     namespace: &Namespace,
     look: impl FnOnce() -> T + Send,
 ) -> Result<T, Error> {
