@@ -2,6 +2,7 @@
 #![cfg(target_os = "linux")]
 
 use std::net::{Ipv4Addr, TcpListener, TcpStream, UdpSocket};
+use std::process::{Child, Command, Stdio};
 
 use portwise::observe::inventory::{
     self, How, Inventory, NoHolder, Query, Socket, State, States, Transport,
@@ -80,4 +81,56 @@ fn nobody_looks_for_holders_unless_asked() {
     assert_eq!(found.path, inventory::Path::None);
     assert!(found.sockets.iter().all(|s| s.no_holder == Some(NoHolder::NotAsked)));
     assert_eq!(found.sockets.len(), 1);
+}
+
+/// A process that holds a descriptor and does nothing, until it is dropped.
+struct Holding(Child);
+
+impl Holding {
+    fn this(socket: impl Into<Stdio>) -> Holding {
+        Holding(Command::new("sleep").arg("60").stdin(socket).spawn().unwrap())
+    }
+}
+
+impl Drop for Holding {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[test]
+fn both_ways_find_the_same_holders() {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let copy = |l: &TcpListener| std::os::fd::OwnedFd::from(l.try_clone().unwrap());
+    let heirs = [(); 3].map(|()| Holding::this(copy(&listener)));
+    let query = Query { port: Some(port), states: States::All, ..Query::default() };
+    let mut best = inventory::take(&query).unwrap();
+    let mut plain = inventory::take(&Query { no_bpf: true, ..query }).unwrap();
+    if best.path != inventory::Path::Bpf {
+        let why = best.why_not_faster.clone().unwrap_or_default();
+        portwise_sys::not_run!("the comparison of BPF with /proc: {why}");
+    }
+    assert_eq!(plain.path, inventory::Path::Proc);
+    assert_eq!(plain.why_not_faster.as_deref(), Some("--no-bpf was given"));
+    let listening = mine(&best, State::Listen)[0];
+    for heir in &heirs {
+        let held = listening.holders.iter().filter(|holder| holder.pid == heir.0.id());
+        assert_eq!(held.map(|holder| holder.fd).collect::<Vec<_>>(), [0]);
+    }
+    // The rest that BPF sees is beyond /proc.
+    for socket in &mut best.sockets {
+        (socket.reuseaddr, socket.reuseport, socket.v6only) = (None, None, None);
+    }
+    assert_eq!(best.sockets, plain.sockets);
+    best.describe();
+    plain.describe();
+    let commands = |inventory: &Inventory| -> Vec<(u32, String)> {
+        inventory.processes.iter().map(|(pid, p)| (*pid, p.command.clone())).collect()
+    };
+    assert_eq!(commands(&best), commands(&plain));
+    assert_eq!(best.processes[&heirs[0].0.id()].command, "sleep");
+    drop(client);
 }

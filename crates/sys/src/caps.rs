@@ -73,6 +73,10 @@ pub const NET_RAW: u8 = 13;
 pub const SYS_ADMIN: u8 = 21;
 /// `CAP_SYS_PTRACE`.
 pub const SYS_PTRACE: u8 = 19;
+/// `CAP_PERFMON` (≥ 5.8): BPF programs may read the kernel's memory.
+pub const PERFMON: u8 = 38;
+/// `CAP_BPF` (≥ 5.8): may load BPF programs.
+pub const BPF: u8 = 39;
 
 /// Returns the number of a capability, with or without `cap_`, in any case.
 pub fn by_name(name: &str) -> Option<u8> {

@@ -24,6 +24,8 @@ pub use errno::{Errno, Error};
 #[cfg(target_os = "linux")]
 pub mod bpf;
 #[cfg(target_os = "linux")]
+pub mod btf;
+#[cfg(target_os = "linux")]
 pub mod caps;
 #[cfg(target_os = "linux")]
 pub mod cgroup;

@@ -30,6 +30,8 @@ pub enum Kind {
     Mount,
     /// cgroup_namespaces(7).
     Cgroup,
+    /// time_namespaces(7), ≥ 5.6.
+    Time,
 }
 
 impl Kind {
@@ -41,6 +43,7 @@ impl Kind {
             Kind::Pid => "pid",
             Kind::Mount => "mnt",
             Kind::Cgroup => "cgroup",
+            Kind::Time => "time",
         }
     }
 
@@ -52,6 +55,7 @@ impl Kind {
             Kind::Pid => libc::CLONE_NEWPID,
             Kind::Mount => libc::CLONE_NEWNS,
             Kind::Cgroup => libc::CLONE_NEWCGROUP,
+            Kind::Time => 0x80,
         }
     }
 }

@@ -127,7 +127,7 @@ fn users_and_groups_are_read() {
 fn holders_of_wanted_sockets_are_found() {
     let (_dir, proc) = made_up();
     let holders = proc.holders(&HashSet::from([777, 1])).unwrap();
-    assert_eq!(holders.found, [Holder { inode: 777, pid: 42, fd: 3 }]);
+    assert_eq!(holders.found, [Holder { inode: 777, pid: 42, start: 987654, fd: 3 }]);
     assert!(holders.is_complete());
 }
 
@@ -142,7 +142,9 @@ fn this_process_finds_itself() {
     let holders = proc.holders(&HashSet::from([inode])).unwrap();
 
     let fd = listener.as_raw_fd() as u32;
-    assert_eq!(holders.found, [Holder { inode, pid, fd }]);
+    let start = proc.stat(pid).unwrap().start_ticks;
+    assert_eq!(holders.found, [Holder { inode, pid, start, fd }]);
+    assert_eq!(proc.first_holders(&HashSet::from([inode])).unwrap().found, holders.found);
     assert_eq!(proc.exe(pid).unwrap().path, std::env::current_exe().unwrap());
     assert_eq!(proc.cwd(pid).unwrap().path, std::env::current_dir().unwrap());
     assert_eq!(proc.thread_status().unwrap().tgid, pid);

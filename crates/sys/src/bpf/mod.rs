@@ -1,6 +1,9 @@
-//! bpf(2): the programs that a cgroup has attached, and one that lets it bind certain ports.
+//! bpf(2): the programs that a cgroup has attached, one that lets it bind certain ports, and a walk
+//! over all open files.
 
 mod bind;
+mod program;
+pub mod task_file;
 
 pub use bind::{Allowed, BindGrant, netns_cookie};
 

@@ -1,49 +1,209 @@
-//! Which processes hold the sockets.
+//! Which processes hold sockets: by a BPF program that walks over all open files where that may
+//! be done, else by reading `/proc/PID/fd` of each process.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 
 use portwise_sys::{
+    Errno, Error,
+    bpf::task_file::{self, Filter},
+    caps,
     ns::{self, Kind},
-    proc::{self, Proc},
+    proc::Proc,
 };
 
-use crate::observe::inventory::{Holder, How, Inventory, NoHolder, Path, Query};
+use crate::observe::inventory::{
+    Holder, How, Inventory, Namespaces, NoHolder, Path, Query, States,
+};
 
-/// The inode of the initial pid namespace (`PROC_PID_INIT_INO`).
+/// The inodes of the initial pid and time namespaces (`PROC_PID_INIT_INO`, `PROC_TIME_INIT_INO`).
 const INITIAL_PID_NAMESPACE: u64 = 0xefff_fffc;
+const INITIAL_TIME_NAMESPACE: u64 = 0xefff_fffa;
 
-/// Finds the holders of all sockets that may have one.
-pub(super) fn find(proc: &Proc, _: &Query, inventory: &mut Inventory) {
-    let wanted: HashSet<u64> = inventory.sockets.iter().filter_map(|s| s.inode).collect();
-    if wanted.is_empty() {
-        return;
+/// Nanoseconds of a clock tick, which every system has a hundred a second of
+/// (`sysconf(_SC_CLK_TCK)`).
+const TICK: u64 = 10_000_000;
+
+/// The sockets whose holders are looked for.
+pub(in crate::observe) struct Wanted {
+    /// Inode and cookie of each; a cookie of 0 fits any.
+    pub sockets: HashMap<u64, u64>,
+    /// What they have in common, for the walk within the kernel.
+    pub filter: Filter,
+    /// Look in `/proc` only.
+    pub no_bpf: bool,
+}
+
+/// A descriptor of a wanted socket.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::observe) struct Hold {
+    /// The socket.
+    pub inode: u64,
+    /// Who holds it.
+    pub holder: Holder,
+    /// What the kernel was seen to know of it; not in `/proc`.
+    pub options: Option<Options>,
+}
+
+/// Options of a socket, and its group, 0 if it is in none.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::observe) struct Options {
+    pub reuseaddr: bool,
+    pub reuseport: bool,
+    pub v6only: bool,
+    pub group: u64,
+}
+
+/// What a search came to.
+#[derive(Debug, Default)]
+pub(in crate::observe) struct Search {
+    /// Every descriptor found, by pid.
+    pub holds: Vec<Hold>,
+    /// Processes that could not be looked into.
+    pub hidden: u32,
+    /// There may be processes that were not even counted.
+    pub hidepid: bool,
+    /// This is not the initial pid namespace.
+    pub outside: bool,
+    /// Which way it was done.
+    pub path: Path,
+    /// Why not in a better one.
+    pub why_not_faster: Option<String>,
+}
+
+/// Finds every descriptor of the wanted sockets.
+pub(in crate::observe) fn search(proc: &Proc, wanted: &Wanted) -> Search {
+    let mut search = Search::default();
+    if wanted.sockets.is_empty() {
+        return search;
     }
-    let unseen = &mut inventory.unseen;
-    unseen.outside = ns::own_id(Kind::Pid).is_ok_and(|id| id.inode != INITIAL_PID_NAMESPACE);
-    inventory.path = Path::Proc;
-    let found =
-        proc.holders(&wanted).unwrap_or(proc::Holders { hidepid: true, ..Default::default() });
-    unseen.processes = found.hidden;
-    unseen.hidepid = found.hidepid;
-    let mut starts: BTreeMap<u32, Option<u64>> = BTreeMap::new();
-    let mut holders: HashMap<u64, Vec<Holder>> = HashMap::new();
-    for proc::Holder { inode, pid, fd } in found.found {
-        let start =
-            *starts.entry(pid).or_insert_with(|| proc.stat(pid).ok().map(|stat| stat.start_ticks));
-        // A process that has ended meanwhile holds nothing any more.
-        let Some(start) = start else { continue };
-        holders.entry(inode).or_default().push(Holder { pid, start, fd, how: How::Open });
-    }
-    let hidden = unseen.hides_holders();
-    for socket in &mut inventory.sockets {
-        let Some(inode) = socket.inode else { continue };
-        match holders.get(&inode) {
-            Some(found) => {
-                socket.holders.clone_from(found);
-                socket.no_holder = None;
-            }
-            None if hidden => socket.no_holder = Some(NoHolder::Unseen),
-            None => socket.no_holder = Some(NoHolder::NotFound),
+    search.outside = ns::own_id(Kind::Pid).is_ok_and(|id| id.inode != INITIAL_PID_NAMESPACE);
+    match by_bpf(wanted, search.outside) {
+        Ok(holds) => {
+            search.path = Path::Bpf;
+            search.holds = holds;
+            return search;
         }
+        Err(why) => search.why_not_faster = Some(why),
+    }
+    search.path = Path::Proc;
+    let inodes: HashSet<u64> = wanted.sockets.keys().copied().collect();
+    let Ok(found) = proc.holders(&inodes) else {
+        search.hidepid = true;
+        return search;
+    };
+    (search.hidden, search.hidepid) = (found.hidden, found.hidepid);
+    search.holds = found
+        .found
+        .iter()
+        .map(|h| Hold {
+            inode: h.inode,
+            holder: Holder { pid: h.pid, start: h.start, fd: h.fd, how: How::Open },
+            options: None,
+        })
+        .collect();
+    search
+}
+
+/// Finds them by a walk within the kernel, or says why that cannot be done.
+fn by_bpf(wanted: &Wanted, outside: bool) -> Result<Vec<Hold>, String> {
+    if wanted.no_bpf {
+        return Err("--no-bpf was given".into());
+    }
+    if outside {
+        return Err("BPF numbers processes as the initial pid namespace does, not this one".into());
+    }
+    if ns::own_id(Kind::Time).is_ok_and(|id| id.inode != INITIAL_TIME_NAMESPACE) {
+        return Err("this is not the initial time namespace".into());
+    }
+    let effective = caps::get(0).map_or(0, |sets| sets.effective);
+    let has = |capability| effective & caps::bit(capability) != 0;
+    if !(has(caps::SYS_ADMIN) || has(caps::BPF) && has(caps::PERFMON)) {
+        return Err("BPF needs CAP_BPF and CAP_PERFMON, which root has".into());
+    }
+    let found = task_file::sockets(&wanted.filter).map_err(|error| refused(&error))?;
+    let fits = |socket: &task_file::OpenSocket| {
+        let cookie = wanted.sockets.get(&socket.inode);
+        // Two sockets may have had one inode, one after the other; never one cookie.
+        cookie.is_some_and(|&cookie| cookie == socket.cookie || cookie == 0 || socket.cookie == 0)
+    };
+    Ok(found
+        .iter()
+        .filter(|socket| fits(socket))
+        .map(|socket| Hold {
+            inode: socket.inode,
+            holder: Holder {
+                pid: socket.pid,
+                start: socket.start / TICK,
+                fd: socket.fd,
+                how: How::Open,
+            },
+            options: Some(Options {
+                reuseaddr: socket.reuseaddr,
+                reuseport: socket.reuseport,
+                v6only: socket.v6only,
+                group: socket.group,
+            }),
+        })
+        .collect())
+}
+
+fn refused(error: &Error) -> String {
+    match error.errno {
+        Errno::ENOENT => format!("this kernel has no BTF: {error}"),
+        Errno::EPERM => format!("this kernel does not let me load a BPF program: {error}"),
+        _ => format!("the BPF program does not run on this kernel: {error}"),
+    }
+}
+
+/// Finds the holders of all sockets of an inventory that may have one.
+pub(super) fn find(proc: &Proc, query: &Query, inventory: &mut Inventory) {
+    let with_file = |at: usize| Some((inventory.sockets[at].inode?, at));
+    let places: HashMap<u64, usize> = (0..inventory.sockets.len()).filter_map(with_file).collect();
+    let cookie = |(&inode, &at): (&u64, &usize)| (inode, inventory.sockets[at].cookie);
+    let wanted = Wanted {
+        sockets: places.iter().map(cookie).collect(),
+        filter: filter(query, inventory),
+        no_bpf: query.no_bpf,
+    };
+    let search = search(proc, &wanted);
+    let unseen = &mut inventory.unseen;
+    unseen.outside = search.outside && search.path != Path::None;
+    (unseen.processes, unseen.hidepid) = (search.hidden, search.hidepid);
+    (inventory.path, inventory.why_not_faster) = (search.path, search.why_not_faster);
+    let mut groups: HashMap<u64, u32> = HashMap::new();
+    let first = inventory.sockets.iter().filter_map(|s| s.group).max().map_or(0, |last| last + 1);
+    for hold in &search.holds {
+        let Some(&at) = places.get(&hold.inode) else { continue };
+        let socket = &mut inventory.sockets[at];
+        socket.holders.push(hold.holder);
+        socket.no_holder = None;
+        if let Some(options) = hold.options {
+            socket.reuseaddr = Some(options.reuseaddr);
+            socket.reuseport = Some(options.reuseport);
+            if socket.family == portwise_model::Family::Inet6 {
+                socket.v6only = Some(options.v6only);
+            }
+            if options.group != 0 && socket.group.is_none() {
+                let next = first + groups.len() as u32;
+                socket.group = Some(*groups.entry(options.group).or_insert(next));
+            }
+        }
+    }
+    let hidden = inventory.unseen.hides_holders();
+    for socket in &mut inventory.sockets {
+        if socket.no_holder == Some(NoHolder::NotAsked) {
+            let reason = if hidden { NoHolder::Unseen } else { NoHolder::NotFound };
+            socket.no_holder = Some(reason);
+        }
+    }
+}
+
+/// What all sockets of a query have in common.
+fn filter(query: &Query, inventory: &Inventory) -> Filter {
+    let one = (query.namespaces != Namespaces::All).then(|| inventory.namespaces.first()).flatten();
+    Filter {
+        port: query.port,
+        netns: one.and_then(|namespace| u32::try_from(namespace.inode).ok()),
+        unconnected: query.states == States::Bound,
     }
 }

@@ -1,0 +1,250 @@
+//! Programs written instruction by instruction, loaded, and run as iterators.
+
+use std::ffi::c_long;
+use std::fs::File;
+use std::io::Read;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+
+use crate::{Errno, Error};
+
+/// A register.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Reg(pub u8);
+
+pub(super) const R0: Reg = Reg(0);
+pub(super) const R1: Reg = Reg(1);
+pub(super) const R2: Reg = Reg(2);
+pub(super) const R3: Reg = Reg(3);
+pub(super) const R6: Reg = Reg(6);
+pub(super) const R7: Reg = Reg(7);
+pub(super) const R8: Reg = Reg(8);
+pub(super) const R9: Reg = Reg(9);
+/// The end of the stack, which grows down.
+pub(super) const R10: Reg = Reg(10);
+
+/// How much a load or store moves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Size {
+    Byte = 0x10,
+    Half = 0x08,
+    Word = 0x00,
+    Double = 0x18,
+}
+
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Instruction {
+    code: u8,
+    registers: u8,
+    offset: i16,
+    immediate: i32,
+}
+
+/// A program being written. Every branch but those within [`Program::unless`] leads to its end.
+#[derive(Debug, Default)]
+pub(super) struct Program {
+    instructions: Vec<Instruction>,
+    to_end: Vec<usize>,
+}
+
+impl Program {
+    fn push(&mut self, code: u8, to: Reg, from: Reg, offset: i16, immediate: i32) {
+        // A byte of bit fields, which the compiler fills from the low end on little-endian
+        // machines.
+        let registers = match cfg!(target_endian = "little") {
+            true => to.0 | from.0 << 4,
+            false => to.0 << 4 | from.0,
+        };
+        self.instructions.push(Instruction { code, registers, offset, immediate });
+    }
+
+    /// `to = *(from + offset)`
+    pub(super) fn load(&mut self, size: Size, to: Reg, from: Reg, offset: i16) {
+        self.push(0x61 | size as u8, to, from, offset, 0);
+    }
+
+    /// `*(to + offset) = from`
+    pub(super) fn store(&mut self, size: Size, to: Reg, offset: i16, from: Reg) {
+        self.push(0x63 | size as u8, to, from, offset, 0);
+    }
+
+    /// `to = from`
+    pub(super) fn copy(&mut self, to: Reg, from: Reg) {
+        self.push(0xbf, to, from, 0, 0);
+    }
+
+    /// `to = value`
+    pub(super) fn set(&mut self, to: Reg, value: i32) {
+        self.push(0xb7, to, R0, 0, value);
+    }
+
+    /// `to += value`
+    pub(super) fn add(&mut self, to: Reg, value: i32) {
+        self.push(0x07, to, R0, 0, value);
+    }
+
+    /// Calls a function of the kernel by its number; the arguments are in R1 to R5.
+    pub(super) fn call(&mut self, function: i32) {
+        self.push(0x85, R0, R0, 0, function);
+    }
+
+    /// Ends the program if the register is zero.
+    pub(super) fn end_if_zero(&mut self, register: Reg) {
+        self.to_end.push(self.instructions.len());
+        self.push(0x15, register, R0, 0, 0);
+    }
+
+    /// Ends the program unless the lower half of the register is this value.
+    pub(super) fn end_unless(&mut self, register: Reg, value: u32) {
+        self.to_end.push(self.instructions.len());
+        self.push(0x56, register, R0, 0, value.cast_signed());
+    }
+
+    /// Ends the program unless the lower half of the register is one of two values.
+    pub(super) fn end_unless_either(&mut self, register: Reg, one: u32, other: u32) {
+        self.push(0x16, register, R0, 1, one.cast_signed());
+        self.end_unless(register, other);
+    }
+
+    /// Adds the end, which every early end leads to: `return 0`.
+    fn finished(mut self) -> Vec<Instruction> {
+        let end = self.instructions.len();
+        for at in self.to_end {
+            self.instructions[at].offset = (end - at - 1) as i16;
+        }
+        self.to_end = Vec::new();
+        self.set(R0, 0);
+        self.push(0x95, R0, R0, 0, 0);
+        self.instructions
+    }
+
+    /// Loads the program as an iterator, runs it over everything, and returns what it wrote.
+    /// `iterator` is the BTF number of the function `bpf_iter_NAME`. Nothing of it stays.
+    ///
+    /// Needs `CAP_BPF` and `CAP_PERFMON`, or `CAP_SYS_ADMIN`, in the initial user namespace.
+    ///
+    /// # Errors
+    /// `EPERM`, also by a kernel that is locked down; `EINVAL`, `EACCES` if this kernel does not
+    /// accept the program.
+    pub(super) fn run(self, iterator: u32) -> Result<Vec<u8>, Error> {
+        const PROG_LOAD: c_long = 5;
+        const LINK_CREATE: c_long = 28;
+        const ITER_CREATE: c_long = 33;
+        let instructions = self.finished();
+        let load = Load {
+            prog_type: 26, // BPF_PROG_TYPE_TRACING
+            insn_cnt: instructions.len() as u32,
+            insns: instructions.as_ptr() as u64,
+            license: c"Dual MIT/GPL".as_ptr() as u64,
+            expected_attach_type: TRACE_ITER,
+            attach_btf_id: iterator,
+            ..Load::default()
+        };
+        // SAFETY: the instructions and the text outlive the call, which only reads them.
+        let program = unsafe { bpf(PROG_LOAD, &load) }.map_err(|e| failed(e, "PROG_LOAD"))?;
+        let link = Link { prog_fd: number(&program), attach_type: TRACE_ITER, ..Link::default() };
+        // SAFETY: the attributes have no pointer.
+        let link = unsafe { bpf(LINK_CREATE, &link) }.map_err(|e| failed(e, "LINK_CREATE"))?;
+        let iter = Iter { link_fd: number(&link), flags: 0 };
+        // SAFETY: the attributes have no pointer.
+        let iter = unsafe { bpf(ITER_CREATE, &iter) }.map_err(|e| failed(e, "ITER_CREATE"))?;
+        read_whole(iter.into())
+    }
+}
+
+const TRACE_ITER: u32 = 28;
+
+/// The beginning of `union bpf_attr` for BPF_PROG_LOAD.
+#[repr(C)]
+#[derive(Default)]
+struct Load {
+    prog_type: u32,
+    insn_cnt: u32,
+    insns: u64,
+    license: u64,
+    log_level: u32,
+    log_size: u32,
+    log_buf: u64,
+    kern_version: u32,
+    prog_flags: u32,
+    prog_name: [u8; 16],
+    prog_ifindex: u32,
+    expected_attach_type: u32,
+    prog_btf_fd: u32,
+    func_info_rec_size: u32,
+    func_info: u64,
+    func_info_cnt: u32,
+    line_info_rec_size: u32,
+    line_info: u64,
+    line_info_cnt: u32,
+    attach_btf_id: u32,
+}
+
+#[repr(C)]
+#[derive(Default)]
+struct Link {
+    prog_fd: u32,
+    target_fd: u32,
+    attach_type: u32,
+    flags: u32,
+}
+
+#[repr(C)]
+#[derive(Default)]
+struct Iter {
+    link_fd: u32,
+    flags: u32,
+}
+
+/// # Safety
+/// What `attributes` points to must be as the command expects.
+unsafe fn bpf<T>(command: c_long, attributes: &T) -> Result<OwnedFd, Errno> {
+    let attributes: *const T = attributes;
+    // SAFETY: the pointer is to attributes of this size; the rest is the caller's promise.
+    let fd = unsafe { libc::syscall(libc::SYS_bpf, command, attributes, size_of::<T>()) };
+    if fd < 0 {
+        return Err(Errno::last());
+    }
+    // SAFETY: the call above just made it and nobody else owns it.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd as i32) })
+}
+
+fn number(fd: &OwnedFd) -> u32 {
+    fd.as_raw_fd().cast_unsigned()
+}
+
+fn failed(errno: Errno, detail: &'static str) -> Error {
+    Error::about("bpf", errno, detail)
+}
+
+/// Reads an iterator, which may say `EAGAIN` after a long while without anything to show.
+fn read_whole(mut file: File) -> Result<Vec<u8>, Error> {
+    let (mut bytes, mut length) = (Vec::new(), 0);
+    loop {
+        if bytes.len() - length < 32 * 1024 {
+            bytes.resize(2 * bytes.len().max(32 * 1024), 0);
+        }
+        match file.read(&mut bytes[length..]) {
+            Ok(0) => break,
+            Ok(more) => length += more,
+            Err(error) if matches!(error.raw_os_error(), Some(libc::EINTR | libc::EAGAIN)) => {}
+            Err(error) => return Err(failed(Errno::from(error), "read")),
+        }
+    }
+    bytes.truncate(length);
+    Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn early_ends_lead_to_the_end() {
+        let mut program = Program::default();
+        program.end_if_zero(R1);
+        program.end_unless_either(R1, 2, 10);
+        let offsets: Vec<i16> = program.finished().iter().map(|i| i.offset).collect();
+        assert_eq!(offsets, [2, 1, 0, 0, 0]);
+    }
+}

@@ -1,0 +1,235 @@
+//! A walk over the open files of all processes within the kernel (`bpf_iter_task_file`), which
+//! returns the sockets among them.
+
+use super::program::{Program, R0, R1, R2, R3, R6, R7, R8, R9, R10, Size};
+use crate::btf::{Btf, Found, Kind, Member, Vmlinux};
+use crate::{Errno, Error};
+
+/// Which sockets to return.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Filter {
+    /// Only those with this local port.
+    pub port: Option<u16>,
+    /// Only those of the network namespace with this inode.
+    pub netns: Option<u32>,
+    /// Only those that listen or are not connected.
+    pub unconnected: bool,
+}
+
+/// A descriptor of a socket of IPv4 or IPv6 that has a local port.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OpenSocket {
+    /// The process, as the initial pid namespace numbers it.
+    pub pid: u32,
+    /// The descriptor's number there.
+    pub fd: u32,
+    /// When the process started, in nanoseconds after boot.
+    pub start: u64,
+    /// The inode of the socket.
+    pub inode: u64,
+    /// Its cookie; 0 if nobody has asked for it yet, as listing it does.
+    pub cookie: u64,
+    /// The inode of its network namespace.
+    pub netns: u32,
+    /// The same for all sockets of a `SO_REUSEPORT` group, 0 for a socket without.
+    pub group: u64,
+    /// `SO_REUSEADDR`.
+    pub reuseaddr: bool,
+    /// `SO_REUSEPORT`.
+    pub reuseport: bool,
+    /// `IPV6_V6ONLY`.
+    pub v6only: bool,
+}
+
+const RECORD: usize = 48;
+
+/// Returns every descriptor of a socket that any process has, whatever its namespaces.
+///
+/// Takes some milliseconds, and 0.3 µs for each open file of the machine. Needs Linux ≥ 5.11 with
+/// BTF, and `CAP_BPF` with `CAP_PERFMON`, or `CAP_SYS_ADMIN`, in the initial user namespace. Only
+/// processes of the caller's pid namespace are seen.
+///
+/// # Errors
+/// `ENOENT` without BTF; `EPERM`; `EOPNOTSUPP` if the structures of this kernel are not those
+/// expected; `EINVAL`, `EACCES` if it does not accept the program.
+pub fn sockets(filter: &Filter) -> Result<Vec<OpenSocket>, Error> {
+    let layout = Layout::of_this_kernel()?;
+    let written = layout.program(filter).run(layout.iterator)?;
+    Ok(written.chunks_exact(RECORD).map(|record| layout.record(record)).collect())
+}
+
+/// Where the kernel keeps what is asked for.
+struct Layout {
+    iterator: u32,
+    tgid: i16,
+    group_leader: i16,
+    start_boottime: i16,
+    inode: i16,
+    number: i16,
+    sk: i16,
+    family: i16,
+    state: i16,
+    port: i16,
+    net: i16,
+    net_inode: i16,
+    cookie: i16,
+    group: i16,
+    flags: i16,
+    reuse: (u32, u32),
+    reuseport: u32,
+    v6only: u32,
+}
+
+const TYPES: [(&str, Kind); 7] = [
+    ("bpf_iter_task_file", Kind::FUNC),
+    ("task_struct", Kind::STRUCT),
+    ("file", Kind::STRUCT),
+    ("inode", Kind::STRUCT),
+    ("socket", Kind::STRUCT),
+    ("sock", Kind::STRUCT),
+    ("net", Kind::STRUCT),
+];
+
+impl Layout {
+    fn of_this_kernel() -> Result<Layout, Error> {
+        let vmlinux = Vmlinux::open()?;
+        Layout::read(&Btf::parse(&vmlinux)?.find(&TYPES)?)
+    }
+
+    fn read(btf: &Found<'_>) -> Result<Layout, Error> {
+        const TASK: usize = 1;
+        const FILE: usize = 2;
+        const INODE: usize = 3;
+        const SOCKET: usize = 4;
+        const SOCK: usize = 5;
+        const NET: usize = 6;
+        let unexpected = |what: &str| Error::about("btf", Errno::EOPNOTSUPP, what);
+        let offset =
+            |member: Member, name: &str| i16::try_from(member.byte()).map_err(|_| unexpected(name));
+        let at = |structure, path: &[&str], size| {
+            let name = path.last().copied().unwrap_or_default();
+            let fits =
+                |m: &Member| m.size == Some(size) && m.bits.is_none() && m.bit.is_multiple_of(8);
+            let member = btf.member(structure, path).filter(fits);
+            offset(member.ok_or_else(|| unexpected(name))?, name)
+        };
+        let bits = |name: &str| {
+            let member = btf.member(SOCK, &["__sk_common", name]);
+            let bits = member.and_then(|m| Some((m, m.bits?))).ok_or_else(|| unexpected(name))?;
+            let (member, count) = bits;
+            let low = member.bit % 8;
+            let shift = match cfg!(target_endian = "little") {
+                true => Some(low),
+                false => 8u32.checked_sub(low + count),
+            };
+            let shift = shift.filter(|_| low + count <= 8).ok_or_else(|| unexpected(name))?;
+            Ok((offset(member, name)?, shift, (1 << count) - 1))
+        };
+        let (reuse, reuseport, v6only) =
+            (bits("skc_reuse")?, bits("skc_reuseport")?, bits("skc_ipv6only")?);
+        if reuseport.0 != reuse.0 || v6only.0 != reuse.0 {
+            return Err(unexpected("skc_reuse"));
+        }
+        Ok(Layout {
+            iterator: btf.id(0).ok_or_else(|| unexpected("bpf_iter_task_file"))?,
+            tgid: at(TASK, &["tgid"], 4)?,
+            group_leader: at(TASK, &["group_leader"], 8)?,
+            start_boottime: at(TASK, &["start_boottime"], 8)?,
+            inode: at(FILE, &["f_inode"], 8)?,
+            number: at(INODE, &["i_ino"], 8)?,
+            sk: at(SOCKET, &["sk"], 8)?,
+            family: at(SOCK, &["__sk_common", "skc_family"], 2)?,
+            state: at(SOCK, &["__sk_common", "skc_state"], 1)?,
+            port: at(SOCK, &["__sk_common", "skc_num"], 2)?,
+            net: at(SOCK, &["__sk_common", "skc_net", "net"], 8)?,
+            net_inode: at(NET, &["ns", "inum"], 4)?,
+            cookie: at(SOCK, &["__sk_common", "skc_cookie", "counter"], 8)?,
+            group: at(SOCK, &["sk_reuseport_cb"], 8)?,
+            flags: reuse.0,
+            reuse: (reuse.1, reuse.2),
+            reuseport: reuseport.1,
+            v6only: v6only.1,
+        })
+    }
+
+    /// The program; it runs once for each open file.
+    fn program(&self, filter: &Filter) -> Program {
+        use Size::{Byte, Double, Half, Word};
+        const SOCK_FROM_FILE: i32 = 162;
+        const SEQ_WRITE: i32 = 127;
+        const LISTEN: u32 = 10;
+        const CLOSE: u32 = 7;
+        // Where each part of a record is on the stack.
+        let place = |at: i16| at - RECORD as i16;
+        let mut p = Program::default();
+        // The context: meta, task, fd and file.
+        p.load(Double, R6, R1, 0);
+        p.load(Double, R7, R1, 8);
+        p.load(Double, R8, R1, 24);
+        p.load(Word, R9, R1, 16);
+        p.end_if_zero(R8);
+        p.end_if_zero(R7);
+        p.store(Word, R10, place(36), R9);
+        p.copy(R1, R8);
+        p.call(SOCK_FROM_FILE);
+        p.end_if_zero(R0);
+        p.load(Double, R9, R0, self.sk);
+        p.end_if_zero(R9);
+        p.load(Half, R1, R9, self.family);
+        p.end_unless_either(R1, libc::AF_INET as u32, libc::AF_INET6 as u32);
+        p.load(Half, R1, R9, self.port);
+        match filter.port {
+            Some(port) => p.end_unless(R1, port.into()),
+            None => p.end_if_zero(R1),
+        }
+        if filter.unconnected {
+            p.load(Byte, R1, R9, self.state);
+            p.end_unless_either(R1, LISTEN, CLOSE);
+        }
+        p.load(Double, R1, R9, self.net);
+        p.load(Word, R1, R1, self.net_inode);
+        if let Some(netns) = filter.netns {
+            p.end_unless(R1, netns);
+        }
+        p.store(Word, R10, place(40), R1);
+        p.load(Double, R1, R9, self.cookie);
+        p.store(Double, R10, place(0), R1);
+        p.load(Double, R1, R8, self.inode);
+        p.load(Double, R1, R1, self.number);
+        p.store(Double, R10, place(8), R1);
+        p.load(Double, R1, R7, self.group_leader);
+        p.load(Double, R1, R1, self.start_boottime);
+        p.store(Double, R10, place(16), R1);
+        p.load(Double, R1, R9, self.group);
+        p.store(Double, R10, place(24), R1);
+        p.load(Word, R1, R7, self.tgid);
+        p.store(Word, R10, place(32), R1);
+        p.load(Byte, R1, R9, self.flags);
+        p.store(Word, R10, place(44), R1);
+        p.load(Double, R1, R6, 0);
+        p.copy(R2, R10);
+        p.add(R2, place(0).into());
+        p.set(R3, RECORD as i32);
+        p.call(SEQ_WRITE);
+        p
+    }
+
+    fn record(&self, bytes: &[u8]) -> OpenSocket {
+        let double =
+            |at: usize| u64::from_ne_bytes([0, 1, 2, 3, 4, 5, 6, 7].map(|byte| bytes[at + byte]));
+        let word = |at: usize| u32::from_ne_bytes([0, 1, 2, 3].map(|byte| bytes[at + byte]));
+        let flags = word(44);
+        OpenSocket {
+            cookie: double(0),
+            inode: double(8),
+            start: double(16),
+            group: double(24),
+            pid: word(32),
+            fd: word(36),
+            netns: word(40),
+            reuseaddr: flags >> self.reuse.0 & self.reuse.1 != 0,
+            reuseport: flags >> self.reuseport & 1 != 0,
+            v6only: flags >> self.v6only & 1 != 0,
+        }
+    }
+}
