@@ -1,7 +1,7 @@
 //! When two UDP sockets may have one port. The first that is met decides, so the order counts.
 
 use portwise_model::{
-    Case, Evidence, FactKey, Protocol,
+    Case, Evidence, FactKey,
     Protocol::{Tcp, Udp},
     Socket, SocketId, decide,
 };
@@ -145,23 +145,22 @@ fn many_sockets_on_a_port() {
 
 #[test]
 fn who_is_in_the_way_and_who_is_beside() {
-    let evidence = |protocol: Protocol, how: &str, other: Socket| {
+    let shown = |how: &str, other: Socket| {
         let mut asked = asking("127.0.0.1", how);
-        asked.request.socket.protocol = protocol;
-        asked.host.sockets.push_front(other);
-        let verdict = decide(&asked);
-        let step = verdict.trace.iter().find(|step| step.rule.id.ends_with("port-taken")).unwrap();
-        let shown = |e: &&Evidence| matches!(e, Evidence::InTheWay(_) | Evidence::Beside(_));
-        step.evidence.iter().filter(shown).cloned().collect::<Vec<_>>()
+        let other = asked.host.sockets.push_front(other);
+        let evidence = decide(&asked).trace.into_iter().flat_map(|step| step.evidence);
+        evidence
+            .filter_map(|e| match e {
+                Evidence::InTheWay(socket) if socket == other => Some("in the way"),
+                Evidence::Beside(socket) if socket == other => Some("beside"),
+                _ => None,
+            })
+            .collect::<Vec<_>>()
     };
-    let there = socket("127.0.0.1", "");
-    assert_eq!(evidence(Udp, "", there), [Evidence::InTheWay(there)]);
-    let shares = socket("127.0.0.1", "p");
-    assert_eq!(evidence(Udp, "p", shares), [Evidence::Beside(shares)]);
-    let elsewhere = socket("127.0.0.2", "");
-    assert_eq!(evidence(Udp, "", elsewhere), [Evidence::Beside(elsewhere)]);
-    let reuses = socket("127.0.0.1", "a");
-    assert_eq!(evidence(Udp, "a", reuses), [Evidence::Beside(reuses)]);
+    assert_eq!(shown("", socket("127.0.0.1", "")), ["in the way"]);
+    assert_eq!(shown("p", socket("127.0.0.1", "p")), ["beside"]);
+    assert_eq!(shown("", socket("127.0.0.2", "")), ["beside"]);
+    assert_eq!(shown("a", socket("127.0.0.1", "a")), ["beside"]);
 }
 
 #[test]

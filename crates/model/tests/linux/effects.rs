@@ -1,7 +1,7 @@
 //! What a call that succeeded or failed leaves behind.
 
 use portwise_model::{
-    Call, Errno, Fact, Family, Host, Outcome, Probed, Protocol,
+    Call, Errno, Fact, Family, Host, Membership, Outcome, Probed, Protocol,
     Protocol::{Tcp, Udp},
     SockAddr, SockOption, Socket, SocketId, State, Version,
     linux::{self, close, connected, settle, time_wait},
@@ -33,7 +33,8 @@ fn bind_sets_address_and_port() {
     let socket = fresh(Tcp, Family::Inet);
     let left = bound(&mut host, &socket, "127.0.0.1", 8080);
     let ip = "127.0.0.1".parse().unwrap();
-    assert_eq!(left, Socket { ip, port: 8080, port_by_bind: Some(true), ..socket });
+    let by_bind = Socket { port_by_bind: Some(true), ip_by_bind: true, ..socket };
+    assert_eq!(left, Socket { ip, port: 8080, filed: left.filed, ..by_bind });
     assert_eq!(host.sockets.get(socket.id), Some(&left));
     // Port 0 takes what the kernel chose.
     let second = Socket { id: SocketId(2), ..socket };
@@ -111,13 +112,14 @@ fn the_order_on_a_port() {
 /// UDP sockets join a group when they are bound, TCP sockets when they listen.
 #[test]
 fn groups() {
+    let grouped = |s: &Socket| matches!(s.group, Membership::Group(_));
     let joined = |protocol, shares| {
         let mut host = host();
         let mut socket = fresh(protocol, Family::Inet);
         socket.options.reuseport = Some(shares);
         let bound = bound(&mut host, &socket, "127.0.0.1", 8080);
         let listening = settle(&mut host, &bound, &Call::Listen(1), Outcome::Ok, None);
-        (bound.in_group, listening.in_group)
+        (grouped(&bound), grouped(&listening))
     };
     assert!(joined(Udp, true).0 && !joined(Udp, false).0);
     assert_eq!(joined(Tcp, true), (false, true));
@@ -129,7 +131,7 @@ fn listen_listens() {
     let mut host = host();
     let socket = bound(&mut host, &fresh(Tcp, Family::Inet), "127.0.0.1", 8080);
     let listening = settle(&mut host, &socket, &Call::Listen(1), Outcome::Ok, None);
-    assert_eq!(listening, Socket { state: State::Listen, ..socket });
+    assert_eq!(listening, Socket { state: State::Listen, filed: listening.filed, ..socket });
     assert_eq!(host.sockets.on(8080).unwrap(), [listening]);
     // A second one changes nothing, nor does one that fails.
     let mut shares = listening;
@@ -141,8 +143,8 @@ fn listen_listens() {
     // Without a port it takes the one that the kernel chose.
     let unbound = Socket { id: SocketId(2), ..fresh(Tcp, Family::Inet6) };
     let listening = settle(&mut host, &unbound, &Call::Listen(1), Outcome::Ok, Some(40001));
-    let expected =
-        Socket { state: State::Listen, port: 40001, port_by_bind: Some(false), ..unbound };
+    let of_listen = Socket { state: State::Listen, filed: listening.filed, ..unbound };
+    let expected = Socket { port: 40001, port_by_bind: Some(false), ..of_listen };
     assert_eq!((listening, order(&host, 40001)), (expected, vec![2]));
 }
 
@@ -250,8 +252,8 @@ fn both_ends_of_a_connection() {
         assert_eq!(host.sockets.on(8080).unwrap(), [far, listener]);
         assert_eq!((near.state, far.state), (State::Established, State::Established));
         assert_eq!(
-            (far.id, far.port, far.port_by_bind, far.in_group),
-            (SocketId(3), 8080, Some(false), false)
+            (far.id, far.port, far.port_by_bind, far.group),
+            (SocketId(3), 8080, Some(false), Membership::None)
         );
         let text = |s: &Socket| format!("{} {}", s.ip, s.remote.unwrap());
         (text(&near), text(&far))
@@ -280,7 +282,7 @@ fn a_client_that_was_bound_stays_where_it_is() {
     let client = Socket { id: SocketId(2), ..fresh(Tcp, Family::Inet) };
     let client = bound(&mut host, &client, "127.0.0.3", 9000);
     let other = Socket { id: SocketId(4), options: client.options, ..client };
-    host.sockets.push_front(other);
+    let other = host.sockets.push_front(other);
     let local = "127.0.0.1".parse().unwrap();
     let (near, _) = connected(&mut host, &client, &listener, SocketId(3), (local, local));
     assert_eq!(near.ip, client.ip, "the address was chosen by bind");

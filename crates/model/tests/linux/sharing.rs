@@ -38,7 +38,7 @@ fn asking(mine: Socket) -> Case {
 
 /// What the second socket is told.
 fn second(mine: Socket, others: &[Socket]) -> String {
-    answer(asking(mine), |c| others.iter().rev().for_each(|s| c.host.sockets.push_front(*s)))
+    answer(asking(mine), |c| others.iter().rev().for_each(|s| _ = c.host.sockets.push_front(*s)))
 }
 
 /// Which addresses meet, from the kernel's table of `inet_rcv_saddr_equal`; the order of the two
@@ -160,8 +160,8 @@ fn who_is_in_the_way_and_who_is_beside() {
     let mut asked = asking(socket("127.0.0.1", ""));
     let beside = socket("127.0.0.2", "l");
     let there = Socket { id: SocketId(2), ..socket("0.0.0.0", "l") };
-    asked.host.sockets.push_front(there);
-    asked.host.sockets.push_front(beside);
+    let there = asked.host.sockets.push_front(there);
+    let beside = asked.host.sockets.push_front(beside);
     let verdict = decide(&asked);
     let shown = &verdict.trace.last().unwrap().evidence;
     assert!(shown.contains(&Evidence::Beside(beside)), "{shown:?}");
@@ -235,7 +235,7 @@ fn hidden_sockets_leave_the_answer_open() {
 fn listen_asks_again() {
     let listen = |how: &str, others: &[Socket]| {
         answer(asking(socket("127.0.0.1", how)), |c| {
-            others.iter().for_each(|s| c.host.sockets.push_front(*s));
+            others.iter().for_each(|s| _ = c.host.sockets.push_front(*s));
             let ip = "127.0.0.1".parse().unwrap();
             c.request.socket = Socket { port: 8080, ip, ..c.request.socket };
             c.request.call = Call::Listen(1);
