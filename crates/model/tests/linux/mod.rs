@@ -4,6 +4,7 @@ mod addresses;
 mod automatic;
 mod datagrams;
 mod effects;
+mod fixes;
 mod options;
 mod ports;
 mod sharing;
