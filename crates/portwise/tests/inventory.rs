@@ -5,7 +5,7 @@ use std::net::{Ipv4Addr, TcpListener, TcpStream, UdpSocket};
 use std::process::{Child, Command, Stdio};
 
 use portwise::observe::inventory::{
-    self, How, Inventory, NoHolder, Query, Socket, State, States, Transport,
+    self, How, Inventory, Link, NoHolder, Query, Run, Socket, State, States, Transport,
 };
 
 fn on(port: u16, states: States) -> Inventory {
@@ -133,4 +133,54 @@ fn both_ways_find_the_same_holders() {
     assert_eq!(commands(&best), commands(&plain));
     assert_eq!(best.processes[&heirs[0].0.id()].command, "sleep");
     drop(client);
+}
+
+#[test]
+fn what_is_told_of_a_holder() {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let there = tempfile::tempdir().unwrap();
+    let program = there.path().join("my server");
+    std::fs::copy("/bin/sleep", &program).unwrap();
+    // The shell ends at once and leaves the server behind.
+    let script = "exec 3<&0; \"$0\" 60 <&3 >/dev/null 2>&1 & echo $!";
+    let output = Command::new("sh")
+        .args(["-c", script])
+        .arg(&program)
+        .stdin(std::os::fd::OwnedFd::from(listener))
+        .current_dir(&there)
+        .output()
+        .unwrap();
+    let pid: u32 = String::from_utf8(output.stdout).unwrap().trim().parse().unwrap();
+    let directory = there.path().canonicalize().unwrap();
+    drop(there);
+    let signal = |name: &str| {
+        let done = Command::new("kill").args([name, &pid.to_string()]).status().unwrap();
+        assert!(done.success());
+    };
+    signal("-STOP");
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(5);
+    let process = loop {
+        let mut found = on(port, States::Bound);
+        found.describe();
+        let process = found.processes.remove(&pid).unwrap();
+        if process.run == Run::Stopped || std::time::Instant::now() > deadline {
+            break process;
+        }
+    };
+    signal("-KILL");
+    assert_eq!(process.run, Run::Stopped);
+    assert_eq!(process.command, "my server");
+    assert_eq!(process.arguments, [directory.join("my server").to_str().unwrap(), "60"]);
+    let link = |path: std::path::PathBuf| Some(Link { path, deleted: true });
+    assert_eq!(process.exe, link(directory.join("my server")));
+    assert_eq!(process.cwd, link(directory));
+    let parent = process.parent.unwrap();
+    assert_ne!(parent.pid, std::process::id());
+    assert!(!parent.zombie && process.age.as_secs() < 60);
+    // A test that is a child of pid 1 itself shares its session with it.
+    let session =
+        |pid: &str| Some(portwise_sys::proc::Proc::default().stat(pid.parse().ok()?).ok()?.session);
+    let is_told = session(&parent.pid.to_string()) != session(&std::process::id().to_string());
+    assert_eq!(process.parent_gone, is_told);
 }

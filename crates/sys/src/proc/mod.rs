@@ -2,12 +2,14 @@
 //!
 //! Everything is read below a root directory, `/` unless a test or a recorded machine is read.
 
+mod dir;
 mod holders;
 mod process;
 mod status;
 
+pub use dir::ProcessDir;
 pub use holders::{Holder, Holders, parse_socket_link};
-pub use process::{Cgroup, Stat, Target, parse_cgroups, parse_stat};
+pub use process::{Cgroup, Stat, Target, parse_cgroups, parse_stat, ticks_per_second};
 pub use status::{Capabilities, Ids, Status, parse_status};
 
 use std::io::Read;

@@ -17,9 +17,13 @@ pub struct Target {
     pub deleted: bool,
 }
 
-/// The part of `/proc/PID/stat` that is nowhere else.
+/// A part of `/proc/PID/stat`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Stat {
+    /// As [`super::Status::state`].
+    pub state: char,
+    /// Its parent; 0 if that is outside the reader's pid namespace.
+    pub parent: i32,
     /// Its process group.
     pub process_group: i32,
     /// Its session.
@@ -119,16 +123,22 @@ impl Proc {
     /// # Errors
     /// Those of [`Proc::stat`], and of reading `/proc/uptime`.
     pub fn age(&self, stat: &Stat) -> Result<Duration, Error> {
-        let uptime = self.read("proc/uptime")?;
-        let seconds: f64 = String::from_utf8_lossy(&uptime)
-            .split_ascii_whitespace()
-            .next()
-            .and_then(|number| number.parse().ok())
-            .ok_or_else(|| malformed(&self.path("proc/uptime")))?;
-        // SAFETY: takes no pointer.
-        let ticks = unsafe { libc::sysconf(libc::_SC_CLK_TCK) };
-        let started = stat.start_ticks as f64 / ticks as f64;
+        let seconds = self.uptime()?.as_secs_f64();
+        let started = stat.start_ticks as f64 / ticks_per_second() as f64;
         Ok(Duration::try_from_secs_f64(seconds - started).unwrap_or_default())
+    }
+
+    /// Reads how long ago the machine was started.
+    ///
+    /// # Errors
+    /// Those of reading `/proc/uptime`.
+    pub fn uptime(&self) -> Result<Duration, Error> {
+        let uptime = self.read("proc/uptime")?;
+        let first =
+            String::from_utf8_lossy(&uptime).split_ascii_whitespace().next().map(str::parse);
+        let seconds = first.and_then(|seconds| seconds.ok());
+        let uptime = seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+        uptime.ok_or_else(|| malformed(&self.path("proc/uptime")))
     }
 
     /// Reads the cgroups of a process.
@@ -157,6 +167,12 @@ impl Proc {
     }
 }
 
+/// How many clock ticks a second has, as counted in `/proc`.
+pub fn ticks_per_second() -> u64 {
+    // SAFETY: takes no pointer.
+    u64::try_from(unsafe { libc::sysconf(libc::_SC_CLK_TCK) }).unwrap_or(100).max(1)
+}
+
 /// Reads the text of a stat file.
 pub fn parse_stat(bytes: &[u8]) -> Option<Stat> {
     // The second field is in parentheses and may itself contain blanks and parentheses.
@@ -166,6 +182,8 @@ pub fn parse_stat(bytes: &[u8]) -> Option<Stat> {
     // Fields are numbered from 1 in the manual page; the list begins with number 3.
     let field = |number: usize| fields.get(number - 3).copied();
     Some(Stat {
+        state: field(3)?.chars().next()?,
+        parent: field(4)?.parse().ok()?,
         process_group: field(5)?.parse().ok()?,
         session: field(6)?.parse().ok()?,
         terminal: field(7)?.parse().ok()?,

@@ -1,11 +1,12 @@
 //! Who the processes are that hold the sockets.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, ffi::OsString, fs, time::Duration};
 
-use portwise_sys::proc::{Proc, Stat, Target};
+use portwise_sys::proc::{self, Cgroup, Proc, Stat, Target};
 
+use super::{cgroup, forward, supervisor::Ancestors, systemd};
 use crate::observe::{
-    inventory::{Identity, Inventory, Link, ParentProcess, Process, Run, Units},
+    inventory::{Identity, Inventory, Link, ParentProcess, Process, Run, Supervisor},
     user,
 };
 
@@ -20,7 +21,7 @@ pub(in crate::observe::inventory) fn describe(inventory: &mut Inventory) {
     if wanted.is_empty() {
         return;
     }
-    let reader = Reader::new();
+    let mut reader = Reader::new();
     for identity in wanted {
         if let Some(process) = reader.read(identity) {
             inventory.processes.insert(identity.pid, process);
@@ -28,9 +29,18 @@ pub(in crate::observe::inventory) fn describe(inventory: &mut Inventory) {
     }
 }
 
+/// Reads processes, and what they have in common once.
 struct Reader {
     proc: Proc,
     users: BTreeMap<u32, String>,
+    /// Time since boot.
+    uptime: Duration,
+    ticks: u64,
+    ancestors: Ancestors,
+    /// Whether a cgroup is frozen, by its path.
+    frozen: BTreeMap<String, bool>,
+    /// What restarts a unit of systemd, and its socket unit.
+    units: BTreeMap<(String, bool), (Option<String>, Option<String>)>,
 }
 
 impl Reader {
@@ -39,66 +49,143 @@ impl Reader {
         for (name, uid, _) in user::here().users {
             users.entry(uid).or_insert(name);
         }
-        Reader { proc: Proc::default(), users }
+        let proc = Proc::default();
+        Reader {
+            uptime: proc.uptime().unwrap_or_default(),
+            proc,
+            users,
+            ticks: proc::ticks_per_second(),
+            ancestors: Ancestors::default(),
+            frozen: BTreeMap::new(),
+            units: BTreeMap::new(),
+        }
     }
 
     /// Reads one process; `None` if it has ended.
-    fn read(&self, identity: Identity) -> Option<Process> {
-        let (proc, pid) = (&self.proc, identity.pid);
-        let status = proc.status(pid).ok()?;
-        let stat = proc.stat(pid).ok()?;
+    fn read(&mut self, identity: Identity) -> Option<Process> {
+        let dir = self.proc.process(identity.pid).ok()?;
+        let stat = dir.stat().ok()?;
+        // Its number may be another's by now. From here on all is of one process.
+        if stat.start_ticks != identity.start {
+            return None;
+        }
+        let status = dir.status().ok()?;
         let uid = status.uids.effective;
-        let arguments = proc.cmdline(pid).unwrap_or_default();
-        let parent = (status.ppid != 0).then(|| self.parent(status.ppid));
-        let process = Process {
+        let arguments: Vec<String> =
+            dir.cmdline().unwrap_or_default().into_iter().map(text).collect();
+        let cgroups = dir.cgroups().unwrap_or_default();
+        let container = cgroup::container(&cgroups);
+        let mut units = cgroup::units(&cgroups);
+        if container.is_some() {
+            // What runs inside of a container is not a unit of this host's systemd.
+            units = Default::default();
+        }
+        let (restart, socket) = match &units.unit {
+            Some(unit) => self.unit(unit, units.of_user),
+            None => (None, None),
+        };
+        units.socket = socket;
+        let parent = u32::try_from(stat.parent).ok().filter(|&pid| pid != 0);
+        let is_service = units.unit.as_ref().is_some_and(|unit| unit.ends_with(".service"));
+        let supervisor = match restart {
+            Some(value) => Some(Supervisor {
+                name: "systemd".into(),
+                pid: if units.of_user { parent.unwrap_or(1) } else { 1 },
+                setting: Some(format!("Restart={value}")),
+            }),
+            None => parent.and_then(|pid| self.ancestors.supervisor(&self.proc, pid)),
+        };
+        Some(Process {
             identity,
-            command: text(proc.comm(pid).unwrap_or_default()),
-            arguments: arguments.into_iter().map(text).collect(),
-            exe: proc.exe(pid).ok().map(link),
-            cwd: proc.cwd(pid).ok().map(link),
+            command: text(dir.comm().ok()?),
+            exe: dir.link(c"exe").ok().map(link),
+            cwd: dir.link(c"cwd").ok().map(link),
             uid,
             user: self.users.get(&uid).cloned(),
             age: self.age(&stat),
-            parent,
-            parent_gone: false,
-            run: run(status.state),
+            parent: parent.map(|pid| self.parent(pid)),
+            parent_gone: parent
+                .is_some_and(|pid| self.is_adopted(identity.pid, &stat, pid, is_service)),
+            run: self.run(&stat, &cgroups),
             terminal: terminal(stat.terminal),
-            units: Units::default(),
-            container: None,
-            supervisor: None,
-            forward: None,
-        };
-        // Its number may have become another's while it was read.
-        let same = proc.stat(pid).is_ok_and(|stat| stat.start_ticks == identity.start);
-        same.then_some(process)
+            forward: forward::forward(&arguments),
+            arguments,
+            units,
+            container,
+            supervisor,
+        })
     }
 
-    fn parent(&self, pid: u32) -> ParentProcess {
-        let zombie = self.proc.status(pid).is_ok_and(|status| status.state == 'Z');
-        let command = text(self.proc.comm(pid).unwrap_or_default());
-        ParentProcess { pid, command, zombie }
+    fn unit(&mut self, unit: &str, of_user: bool) -> (Option<String>, Option<String>) {
+        let key = (unit.to_owned(), of_user);
+        let read = |key: &(String, bool)| {
+            (systemd::restart(&key.0, key.1), systemd::socket_of(&key.0, key.1))
+        };
+        self.units.entry(key).or_insert_with_key(read).clone()
+    }
+
+    fn parent(&mut self, pid: u32) -> ParentProcess {
+        match self.ancestors.get(&self.proc, pid) {
+            Some(known) => {
+                let zombie = known.stat.state == 'Z';
+                ParentProcess { pid, command: known.command.clone(), zombie }
+            }
+            None => ParentProcess { pid, command: String::new(), zombie: false },
+        }
+    }
+
+    /// Whether the parent is not the process that made this one, but took it when that ended.
+    fn is_adopted(&mut self, pid: u32, stat: &Stat, parent: u32, is_service: bool) -> bool {
+        let Some(known) = self.ancestors.get(&self.proc, parent) else { return false };
+        if stat.session == pid.cast_signed() {
+            // It began a session of its own. What an init does so is a service; else it was left.
+            return parent == 1 && known.command == "systemd" && !is_service;
+        }
+        // A process is born into the session of its parent.
+        stat.session != known.stat.session
     }
 
     fn age(&self, stat: &Stat) -> Duration {
-        self.proc.age(stat).unwrap_or_default()
+        let ticks = Duration::from_secs(1) / u32::try_from(self.ticks).unwrap_or(100);
+        let whole = Duration::from_secs(stat.start_ticks / self.ticks);
+        let started = whole + ticks * (stat.start_ticks % self.ticks) as u32;
+        self.uptime.saturating_sub(started)
+    }
+
+    fn run(&mut self, stat: &Stat, cgroups: &[Cgroup]) -> Run {
+        match stat.state {
+            'T' => Run::Stopped,
+            't' => Run::Traced,
+            'Z' | 'X' => Run::Zombie,
+            _ if self.is_frozen(cgroups) => Run::Frozen,
+            _ => Run::Running,
+        }
+    }
+
+    fn is_frozen(&mut self, cgroups: &[Cgroup]) -> bool {
+        let Some(unified) = cgroups.iter().find(|cgroup| cgroup.hierarchy == 0) else {
+            return false;
+        };
+        // The root of the hierarchy cannot be frozen, and what is outside of it not looked at.
+        let path = unified.path.as_str();
+        if path == "/" || path.starts_with("/..") {
+            return false;
+        }
+        *self.frozen.entry(path.to_owned()).or_insert_with(|| {
+            let roots = ["/sys/fs/cgroup", "/sys/fs/cgroup/unified"];
+            let files = roots.map(|root| format!("{root}{path}/cgroup.events"));
+            let events = files.iter().find_map(|file| fs::read_to_string(file).ok());
+            events.is_some_and(|events| events.lines().any(|line| line == "frozen 1"))
+        })
     }
 }
 
-fn text(bytes: std::ffi::OsString) -> String {
+pub(super) fn text(bytes: OsString) -> String {
     bytes.to_string_lossy().into_owned()
 }
 
 fn link(target: Target) -> Link {
     Link { path: target.path, deleted: target.deleted }
-}
-
-fn run(state: char) -> Run {
-    match state {
-        'T' => Run::Stopped,
-        't' => Run::Traced,
-        'Z' | 'X' => Run::Zombie,
-        _ => Run::Running,
-    }
 }
 
 /// The name of the terminal with this device number, see proc_pid_stat(5).
@@ -112,5 +199,17 @@ fn terminal(number: i32) -> Option<String> {
         (4, _) => Some(format!("ttyS{}", minor - 64)),
         (5, 1) => Some("console".into()),
         _ => Some(format!("device {major}:{minor}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn terminals_have_names() {
+        let names = [0, 34816, 34817, 1025, 1088, 1281, 0x10_8801].map(terminal);
+        let names = names.map(Option::unwrap_or_default);
+        assert_eq!(names, ["", "pts/0", "pts/1", "tty1", "ttyS0", "console", "pts/257"]);
     }
 }

@@ -1,9 +1,13 @@
 //! The inventory of a running Linux.
 
+mod cgroup;
 mod describe;
+mod forward;
 mod holders;
 mod list;
 mod netns;
+mod supervisor;
+mod systemd;
 
 pub(super) use describe::describe;
 pub(super) use netns::within;
