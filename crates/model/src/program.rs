@@ -15,9 +15,21 @@ pub struct Program {
     pub files: Vec<Executable>,
     /// The dynamic loader the binary asks for; none if it is static.
     pub loader: Option<Executable>,
+    /// Entries of its run path with `$ORIGIN`, which its loader ignores in secure mode.
+    #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "Vec::is_empty"))]
+    pub origin: Vec<Text>,
+    /// Libraries it needs that are not where its loader looks in secure mode.
+    #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "Vec::is_empty"))]
+    pub elsewhere: Vec<Text>,
 }
 
 impl Program {
+    /// Whether the binary is there and has its libraries built in; `None` if that is not known.
+    pub fn is_static(&self) -> Option<bool> {
+        let format = self.binary()?.format.value()?;
+        (*format == Format::Elf).then_some(self.loader.is_none())
+    }
+
     /// The file whose capabilities and set-id bits count: the binary, never a script.
     pub fn binary(&self) -> Option<&Executable> {
         self.files.last()

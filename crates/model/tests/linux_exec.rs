@@ -58,7 +58,13 @@ fn file(path: &str, format: Format) -> Executable {
 }
 
 fn program(files: Vec<Executable>) -> Program {
-    Program { name: "program".into(), files, loader: None }
+    Program {
+        name: "program".into(),
+        files,
+        loader: None,
+        origin: Vec::new(),
+        elsewhere: Vec::new(),
+    }
 }
 
 fn elf() -> Program {
@@ -514,6 +520,60 @@ fn a_fix_is_offered_only_where_it_helps() {
     let other = fixes(plain(), vec![other_file()]);
     assert!(!other.contains(&run) && other.contains(&setcap));
     assert!(fixes(plain(), vec![script()]).contains(&setcap), "on the interpreter");
+}
+
+/// The fixes that change how a program is started.
+pub(crate) const FIXES: [&str; 4] = [
+    "linux.bounding-set",
+    "linux.executable",
+    "linux.no-file-capabilities",
+    "linux.without-no-new-privs",
+];
+
+#[test]
+fn every_fix_of_a_start_helps_somewhere() {
+    let fixes = |subject: Subject, program: Program, port| {
+        let case = case(NOW, subject, vec![program], port);
+        let proven = fix::fixes(&case, &decide(&case), |_, _| false);
+        proven.iter().map(|p| p.fix.id).filter(|id| FIXES.contains(id)).collect::<Vec<_>>()
+    };
+    let ep = || with_capabilities(elf(), EP);
+    let nnp = |c: &mut Credentials| c.no_new_privs = true;
+    assert_eq!(fixes(process(1000, nnp), ep(), 80), ["linux.without-no-new-privs"]);
+    assert_eq!(fixes(process(1000, nnp), elf(), 80), [""; 0]);
+    assert_eq!(fixes(process(1000, without), ep(), 80), ["linux.bounding-set"]);
+    assert_eq!(
+        fixes(process(1000, without), ep(), 8080),
+        ["linux.bounding-set", "linux.no-file-capabilities"]
+    );
+    assert_eq!(fixes(process(0, without), elf(), 80), ["linux.bounding-set"]);
+    assert_eq!(fixes(process(1000, without), elf(), 80), [""; 0]);
+    assert_eq!(fixes(plain(), with_mode(elf(), 0o600, 0), 8080), ["linux.executable"]);
+    assert_eq!(fixes(plain(), with_mode(elf(), 0o600, 0), 80), [""; 0]);
+    // Without a program it is the process that is to be started otherwise.
+    let running = case(NOW, process(0, without), Vec::new(), 80);
+    let proven = fix::fixes(&running, &decide(&running), |_, _| false);
+    assert!(proven.iter().any(|p| p.fix.id == "linux.bounding-set"));
+    // In secure mode the loader would not find its libraries.
+    let mut beside = elf();
+    beside.elsewhere.push("libx.so".into());
+    let case = case(NOW, plain(), vec![beside], 80);
+    let proven = fix::fixes(&case, &decide(&case), |_, _| false);
+    assert!(!proven.iter().any(|p| p.fix.id == "linux.this-program"));
+}
+
+#[test]
+fn secure_mode_of_the_loader() {
+    let secure =
+        |subject: Subject, program: &Program| exec::exec(&host(NOW), &subject, program).secure;
+    let nnp = |c: &mut Credentials| c.no_new_privs = true;
+    assert_eq!(secure(plain(), &elf()), Some(false));
+    assert_eq!(secure(plain(), &with_capabilities(elf(), EP)), Some(true));
+    assert_eq!(secure(plain(), &with_capabilities(elf(), P)), Some(true), "permitted is enough");
+    assert_eq!(secure(process(0, |_| ()), &with_capabilities(elf(), EP)), Some(false), "root");
+    assert_eq!(secure(process(1000, ambient), &elf()), Some(false));
+    assert_eq!(secure(plain(), &with_mode(elf(), 0o4755, 0)), Some(true));
+    assert_eq!(secure(process(1000, nnp), &with_mode(elf(), 0o4755, 0)), Some(false));
 }
 
 #[test]

@@ -41,6 +41,8 @@ struct Cli {
     endpoints: Vec<String>,
     #[command(flatten)]
     got: verb::why::GotArg,
+    #[command(flatten)]
+    program: ProgramArg,
     #[command(subcommand)]
     verb: Option<Verb>,
     #[command(flatten)]
@@ -52,6 +54,7 @@ Examples:
   portwise                                  every bound socket and who holds it
   portwise 127.0.0.1:80                     may I bind it, and if not, why?
   portwise why 8080                         the same for a port, with all its owners
+  portwise 127.0.0.1:80 -- php -S 127.0.0.1:80     may that program?
   portwise check '*:443' [::1]:53/udp       one line each, and an exit status
   portwise check 0.0.0.0:80 --on macos-15   the same question to another kernel
   portwise 'listen tcp :80: bind: permission denied'
@@ -65,6 +68,8 @@ Examples:
   portwise why localhost:3000               each address the name stands for
   portwise why [fe80::1%eth0]:8080          with the zone of a link-local address
   portwise why 0.0.0.0:53/udp --reuseport --as alice
+  portwise why 80 --as www-data -- /usr/sbin/nginx     that program, started by that user
+  portwise why 80 --pid 4711                in place of a running process
   portwise why 127.0.0.1:80 --on macos-10.14.2
   portwise why 192.0.2.10:80 --on linux-5.10 --has 192.0.2.10/24
   portwise why 8080 --got EACCES            what could have given a program that
@@ -79,6 +84,7 @@ several joined by `|`. Notes go to standard error.
 Examples:
   portwise check 127.0.0.1:80 [::1]:80
   portwise check -q 8080 && echo free
+  portwise check 0.0.0.0:80 -- ./server     started by you
   portwise check '*:80' --on linux-6.12 --as 0";
 
 const LIST_EXAMPLES: &str = "\
@@ -126,6 +132,7 @@ const FACTS_EXAMPLES: &str = "\
 Examples:
   portwise facts
   sudo portwise facts -o there.json         then, anywhere: portwise why 80 --facts there.json
+  portwise facts -o there.json -- ./server  the same for that program
   portwise facts --on macos-15              what is assumed of that kernel";
 
 const COMPLETIONS_EXAMPLES: &str = "\
@@ -194,6 +201,14 @@ enum Verb {
     /// Recorded scenarios replayed on the model or the running kernel, or random ones on both
     #[command(after_help = CONFORM_EXAMPLES)]
     Conform(verb::conform::Args),
+}
+
+/// The program that makes the call.
+#[derive(Clone, Debug, Default, clap::Args)]
+pub struct ProgramArg {
+    /// Ask for this program, which is looked at and not started
+    #[arg(last = true, value_name = "CMD", num_args = 1..)]
+    pub command: Vec<OsString>,
 }
 
 /// When to colour.
@@ -280,6 +295,18 @@ pub struct Global {
 impl Global {
     /// The machine and the asker of the question.
     pub fn setting(&self) -> Result<Setting, Trouble> {
+        self.setting_of(&[])
+    }
+
+    /// The machine and the asker of the question, who starts this program to make the call.
+    pub fn setting_of(&self, command: &[OsString]) -> Result<Setting, Trouble> {
+        if let (Some(name), true) = (command.first(), self.on.is_some() || self.facts.is_some()) {
+            let name = name.to_string_lossy();
+            return Err(Trouble::new(format!(
+                "-- {name}: programs are looked at on this machine only; `portwise facts -o FILE \
+                 -- {name}` there records one for --facts"
+            )));
+        }
         if let Some(kernel) = &self.on {
             let kernel =
                 assumed::kernel(kernel).map_err(|what| Trouble::new(format!("--on: {what}")))?;
@@ -294,7 +321,8 @@ impl Global {
                 (facts.setting(), who)
             }
             None => {
-                let asked = live::Asked { pid: self.pid, netns: self.netns.clone() };
+                let (pid, netns) = (self.pid, self.netns.clone());
+                let asked = live::Asked { pid, netns, command: command.to_vec() };
                 let mut setting = live::setting_of(&asked)?;
                 setting.program = self.called_by.clone().unwrap_or(setting.program);
                 (setting, self.named(&user::here)?)
@@ -457,6 +485,9 @@ pub fn run_on(
     let mut output =
         Output { out, err, color: cli.global.color, colors, columns, unwritten: None, gone: false };
     let done = match &cli.verb {
+        Some(_) if !cli.program.command.is_empty() => {
+            Err(Trouble::new("-- CMD stands behind the verb and its endpoints"))
+        }
         Some(_) if cli.got.errno.is_some() => {
             Err(Trouble::new("--got stands behind `why`, such as portwise why 80 --got EACCES"))
         }
@@ -472,11 +503,15 @@ pub fn run_on(
         #[cfg(target_os = "linux")]
         Some(Verb::Run(args)) => verb::run::run(args, &cli.global, &mut output),
         Some(Verb::Conform(args)) => verb::conform::run(args, &cli.global, &mut output),
+        None if cli.endpoints.is_empty() && !cli.program.command.is_empty() => {
+            Err(Trouble::new("which endpoint? such as portwise 127.0.0.1:80 -- CMD"))
+        }
         None if cli.endpoints.is_empty() => {
             verb::list::run(&verb::list::Args::default(), &cli.global, &mut output)
         }
         None => {
-            let args = verb::why::Args { endpoints: cli.endpoints, got: cli.got };
+            let (got, program) = (cli.got, cli.program);
+            let args = verb::why::Args { endpoints: cli.endpoints, got, program };
             let done = verb::why::run(&args, &cli.global, &mut output);
             done.map_err(|trouble| no_verb(&args.endpoints).unwrap_or(trouble))
         }

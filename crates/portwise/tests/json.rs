@@ -196,7 +196,17 @@ fn output_is_what_the_schema_says() {
             "explain",
             &["", "0.0.0.0", "xnu.wildcard-exempt", "linux.bind.zone", "linux.lookup.group"],
         ),
-        ("facts", &["--on linux-6.12", "--on macos-15", "HOST", "PARTLY", "--facts PROGRAMS/0"]),
+        (
+            "facts",
+            &[
+                "--on linux-6.12",
+                "--on macos-15",
+                "HOST",
+                "PARTLY",
+                "--facts PROGRAMS/0",
+                "--facts PROGRAMS/4",
+            ],
+        ),
         ("conform", &["DATA/linux-own.jsonl"]),
     ];
     let data = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/data");
@@ -278,7 +288,15 @@ fn programs_with_gates(there: &Path) -> String {
         facts["subject"]["capabilities"] = known(json!(0));
         facts["subject"]["credentials"] = known(credentials.clone());
         facts["subject"]["gates"] = known(gates.clone());
-        facts["subject"]["programs"] = programs;
+        facts["subject"]["programs"] = programs.clone();
+        if n == 4 {
+            facts["process"] = json!({
+                "pid": 4711, "command": "server", "program": program(file(true, false))[0],
+                "namespaces": ["pid", "mnt"], "unit": "server.service", "misplaced": ["X"],
+            });
+            facts["netns"] = json!("/proc/4711/ns/net");
+            facts["command"] = json!(["server"]);
+        }
         fs::write(there.join(n.to_string()), facts.to_string()).unwrap();
     }
     there.display().to_string()

@@ -38,6 +38,8 @@ pub mod filecap;
 #[cfg(target_os = "linux")]
 pub mod landlock;
 #[cfg(target_os = "linux")]
+pub mod ldso;
+#[cfg(target_os = "linux")]
 pub mod lsm;
 #[cfg(target_os = "linux")]
 pub mod mount;

@@ -311,7 +311,7 @@ _portwise() {
             return 0
             ;;
         portwise__subcmd__facts)
-            opts="-o -4 -6 -j -v -q -h --output --ipv4 --ipv6 --as --pid --netns --on --has --facts --reuseaddr --reuseport --v6only --dev --freebind --json --verbose --quiet --color --help"
+            opts="-o -4 -6 -j -v -q -h --output --with-args --ipv4 --ipv6 --as --pid --netns --on --has --facts --reuseaddr --reuseport --v6only --dev --freebind --json --verbose --quiet --color --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

@@ -182,6 +182,7 @@ complete -c portwise -n "__fish_portwise_using_subcommand facts" -l dev -d 'The 
 complete -c portwise -n "__fish_portwise_using_subcommand facts" -l color -d 'When to colour: auto (on a terminal, unless NO_COLOR is set), always, never' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set'
 always\t'Always'
 never\t'Never'"
+complete -c portwise -n "__fish_portwise_using_subcommand facts" -l with-args -d 'Keep the arguments of CMD, not its name only'
 complete -c portwise -n "__fish_portwise_using_subcommand facts" -s 4 -l ipv4 -d 'Only the IPv4 addresses of a name; for a bare port 0.0.0.0'
 complete -c portwise -n "__fish_portwise_using_subcommand facts" -s 6 -l ipv6 -d 'Only the IPv6 addresses of a name; for a bare port ::'
 complete -c portwise -n "__fish_portwise_using_subcommand facts" -l reuseaddr -d 'The socket has SO_REUSEADDR'

@@ -3,8 +3,8 @@
 use core::net::IpAddr;
 
 use crate::{
-    CAP_NET_BIND_SERVICE, Call, CapSet, Case, Fact, Family, FileCapabilities, SockAddr, State,
-    Subject,
+    CAP_NET_BIND_SERVICE, Call, CapSet, Case, Credentials, Fact, Family, FileCapabilities,
+    SockAddr, State, Subject,
     fix::{Breadth, Fix, suggested_port},
 };
 
@@ -135,6 +135,70 @@ pub static THIS_RUN: Fix = Fix {
     apply: |case, _| grant_process(case),
 };
 
+/// Start the program where its file's rights count.
+pub static WITHOUT_NO_NEW_PRIVS: Fix = Fix {
+    id: "linux.without-no-new-privs",
+    title: "start it without no_new_privs",
+    breadth: Breadth::Process,
+    side_effects: "what it starts may gain rights by file capabilities and set-id bits too",
+    command: "",
+    tries: 1,
+    apply: |case, _| {
+        let starts = !case.subject.programs.is_empty();
+        let credentials = credentials(case).filter(|_| starts);
+        credentials.is_some_and(|c| core::mem::replace(&mut c.no_new_privs, false))
+    },
+};
+
+/// Let the program have the capability at all.
+pub static BOUNDING_SET: Fix = Fix {
+    id: "linux.bounding-set",
+    title: "start it with its capabilities in the bounding set",
+    breadth: Breadth::Process,
+    side_effects: "whatever the program starts may have them too",
+    command: "",
+    tries: 1,
+    apply: |case, _| widen_bounding(case),
+};
+
+/// Let the program start without the capabilities of its file.
+pub static NO_FILE_CAPABILITIES: Fix = Fix {
+    id: "linux.no-file-capabilities",
+    title: "remove the capabilities of the file",
+    breadth: Breadth::Program,
+    side_effects: "the program then starts without them everywhere",
+    command: "sudo setcap -r {program}",
+    tries: 1,
+    apply: |case, _| {
+        let program = case.subject.programs.last_mut();
+        let file = program.and_then(|program| program.files.last_mut());
+        file.is_some_and(|file| {
+            let before = core::mem::replace(&mut file.capabilities, Fact::known(None, "the fix"));
+            before.value() != Some(&None)
+        })
+    },
+};
+
+/// Let everybody start the program.
+pub static EXECUTABLE: Fix = Fix {
+    id: "linux.executable",
+    title: "let everybody execute the file",
+    breadth: Breadth::Program,
+    side_effects: "",
+    command: "sudo chmod a+rx {file}",
+    tries: 1,
+    apply: |case, _| {
+        let mut changed = false;
+        for file in case.subject.programs.iter_mut().flat_map(|p| &mut p.files) {
+            if let Fact::Known { value: Some(inode), .. } = &mut file.inode {
+                changed |= inode.mode & 0o111 != 0o111;
+                inode.mode |= 0o555;
+            }
+        }
+        changed
+    },
+};
+
 /// Give the program the capability.
 pub static THIS_PROGRAM: Fix = Fix {
     id: "linux.this-program",
@@ -219,13 +283,45 @@ fn grant_file(case: &mut Case) -> bool {
         let credentials = case.subject.credentials.value();
         return !credentials.is_some_and(|c| c.no_new_privs) && grant(&mut case.subject);
     };
+    // In secure mode its loader would not find these.
+    if !program.elsewhere.is_empty() {
+        return false;
+    }
     let Some(file) = program.files.last_mut() else { return false };
+    let held = file.capabilities.value().copied().flatten().unwrap_or_default();
     let capabilities = FileCapabilities {
-        permitted: CapSet::NONE.with(CAP_NET_BIND_SERVICE),
+        permitted: held.permitted.with(CAP_NET_BIND_SERVICE),
         effective: true,
-        ..FileCapabilities::default()
+        rootid: 0,
+        ..held
     };
     file.capabilities = Fact::known(Some(capabilities), "the fix");
+    true
+}
+
+fn credentials(case: &mut Case) -> Option<&mut Credentials> {
+    match &mut case.subject.credentials {
+        Fact::Known { value, .. } => Some(value),
+        Fact::Missing(_) => None,
+    }
+}
+
+/// Puts into the bounding set what the binary is to get, and the capability in any case. Root
+/// then has it.
+fn widen_bounding(case: &mut Case) -> bool {
+    let files = case.subject.programs.iter().filter_map(|program| program.binary());
+    let held = files.filter_map(|file| file.capabilities.value().copied().flatten());
+    let wanted =
+        held.fold(CapSet::NONE.with(CAP_NET_BIND_SERVICE), |set, file| set.or(file.permitted));
+    let Some(value) = credentials(case) else { return false };
+    if wanted.is_within(value.bounding) {
+        return false;
+    }
+    value.bounding = value.bounding.or(wanted);
+    let is_root = value.uids.effective == 0;
+    if is_root && case.subject.programs.is_empty() {
+        grant_process(case);
+    }
     true
 }
 

@@ -36,7 +36,14 @@ pub static RESERVED_PORT: Rule = Rule {
             && !v.capable(CAP_NET_BIND_SERVICE)?
             && !v.own_gate(CGROUP_PROGRAM)?)
     },
-    fixes: &[&fixes::ANOTHER_PORT, &fixes::THIS_RUN, &fixes::THIS_PROGRAM, &fixes::LOWER_LIMIT],
+    fixes: &[
+        &fixes::ANOTHER_PORT,
+        &fixes::WITHOUT_NO_NEW_PRIVS,
+        &fixes::BOUNDING_SET,
+        &fixes::THIS_RUN,
+        &fixes::THIS_PROGRAM,
+        &fixes::LOWER_LIMIT,
+    ],
 };
 
 /// A socket is bound once.

@@ -137,7 +137,10 @@ fn a_rule_shows_what_it_looked_at() {
 
 #[test]
 fn every_fix_helps_somewhere() {
-    let all: BTreeSet<&str> = rules().iter().flat_map(|r| r.fixes).map(|fix| fix.id).collect();
+    // Nobody here starts a program: `linux_exec` has the same test for those.
+    let of_programs = |id: &str| crate::linux_exec::FIXES.contains(&id);
+    let all = rules().iter().flat_map(|r| r.fixes).map(|fix| fix.id).collect::<BTreeSet<&str>>();
+    let all: BTreeSet<&str> = all.into_iter().filter(|id| !of_programs(id)).collect();
     assert_eq!(all, found().proven);
 }
 

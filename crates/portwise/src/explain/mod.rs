@@ -1,10 +1,11 @@
 //! From a verdict to a report: what was looked at, who is in the way, what is covered, what else
 //! is worth knowing, and what would help. Nothing here prints.
 
-use portwise_model::{Case, Fact, FactKey, Request, Socket, Verdict};
+use portwise_model::{Case, Fact, FactKey, KernelFamily, Request, Socket, Verdict};
 
 use crate::{Setting, endpoint::Target};
 
+mod asker;
 mod covers;
 mod evidence;
 mod fixes;
@@ -14,8 +15,12 @@ pub mod listed;
 mod notes;
 pub mod owner;
 mod report;
+mod started;
 mod trace;
 
+pub use asker::{
+    AskerReport, CredentialsReport, GateReport, ProcessReport, ProgramReport, RightReport,
+};
 pub(crate) use got::against;
 pub use got::{Could, Gate, Got, Heard, Holds, JudgedHint, Now, UnreadGate};
 pub(crate) use notes::listen_stopped;
@@ -48,7 +53,12 @@ pub fn report(
     let case = setting.case(request);
     let held = holders::on_port(setting, &case, verdict, target);
     let covers = (decision.answer != Answer::No).then(|| covers::of(setting, request));
-    let notes = notes::of(setting, &case, verdict, target, &held.sockets);
+    let asker = match case.host.kernel.family {
+        KernelFamily::Linux => asker::of(setting),
+        KernelFamily::Xnu => AskerReport::default(),
+    };
+    let mut notes = started::notes(setting, verdict, &asker);
+    notes.extend(notes::of(setting, &case, verdict, target, &held.sockets));
     let fixes = match decision.answer {
         Answer::Yes => Vec::new(),
         _ => fixes::of(setting, &case, verdict, target, &held.sockets),
@@ -63,6 +73,7 @@ pub fn report(
         port: target.port,
         socket: evidence::socket(setting, &request.socket),
         subject: subject(setting),
+        asker,
         trace: evidence::trace(setting, verdict),
         decision,
         covers,
@@ -85,11 +96,15 @@ fn look_around(setting: &mut Setting, target: &Target) {
     }
 }
 
-fn subject(setting: &mut Setting) -> SubjectReport {
+/// The user who asks, and in whose place.
+pub(crate) fn subject(setting: &mut Setting) -> SubjectReport {
     let uid = setting.subject.uid;
     let user = setting.subject.user.as_ref().map(ToString::to_string);
     let user = user.or_else(|| setting.user(uid));
-    SubjectReport { uid, user, gid: setting.gid, is_self: setting.is_self }
+    let process = setting.process.clone();
+    let process = process.map(|(pid, command)| AskingReport { pid, command });
+    let program = setting.subject.programs.last().map(|program| program.name.to_string());
+    SubjectReport { uid, user, gid: setting.gid, is_self: setting.is_self, process, program }
 }
 
 /// The same question asked with every capability, or as root: what stands behind a missing right.
@@ -98,8 +113,8 @@ fn with_every_right(case: &Case) -> Case {
     changed.subject = portwise_model::Subject::plain(0, "changed");
     // Sharing a port is a matter of the user who made the socket, which stays the same.
     changed.subject.uid = match case.host.kernel.family {
-        portwise_model::KernelFamily::Linux => case.subject.uid,
-        portwise_model::KernelFamily::Xnu => 0,
+        KernelFamily::Linux => case.subject.uid,
+        KernelFamily::Xnu => 0,
     };
     changed
 }

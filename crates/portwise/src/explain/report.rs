@@ -6,6 +6,7 @@ use portwise_model::{Errno, Family, Missing, Outcome, Protocol, Verdict, fix::Br
 use serde::Serialize;
 
 use super::{
+    asker::AskerReport,
     got::Got,
     trace::{CiteReport, Found, SocketReport, StepReport},
 };
@@ -56,6 +57,8 @@ pub struct Report {
     pub socket: SocketReport,
     /// Who asks.
     pub subject: SubjectReport,
+    /// Who asks, in full (Linux).
+    pub asker: AskerReport,
     /// The answer.
     #[serde(flatten)]
     pub decision: Decision,
@@ -78,6 +81,14 @@ pub struct Report {
 }
 
 impl Report {
+    /// The program, if it surely cannot be started.
+    pub fn not_started(&self) -> Option<&str> {
+        let stop = self.trace.last().filter(|step| step.finding == Found::Stops)?;
+        let open = self.obstacles().count() > 1;
+        let name = self.subject.program.as_deref()?;
+        (stop.rule.starts_with("linux.exec.") && !open).then_some(name)
+    }
+
     /// The steps that stop the call or may stop it.
     pub fn obstacles(&self) -> impl Iterator<Item = &StepReport> {
         self.trace.iter().filter(|step| step.finding != Found::Passes)
@@ -144,6 +155,21 @@ pub struct SubjectReport {
     pub gid: Option<u32>,
     /// Whether it is the user who runs the program.
     pub is_self: bool,
+    /// The process in whose place it is asked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub process: Option<AskingReport>,
+    /// The program that makes the call.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub program: Option<String>,
+}
+
+/// The process in whose place it is asked.
+#[derive(Clone, Debug, Serialize)]
+pub struct AskingReport {
+    /// Its id.
+    pub pid: u32,
+    /// Its name.
+    pub command: String,
 }
 
 /// One possible outcome.

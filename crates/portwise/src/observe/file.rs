@@ -1,11 +1,15 @@
 //! Facts written down: what `facts -o FILE` wrote and `--facts FILE` reads.
 
-use std::{collections::BTreeMap, fs, path::Path};
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::{Path, PathBuf},
+};
 
 use portwise_model::{FactKey, Host, Missing, Socket, Subject};
 use serde::{Deserialize, Serialize};
 
-use super::{Holders, Observer, Setting, assumed::unanswered, user::Directory};
+use super::{AskingProcess, Holders, Observer, Setting, assumed::unanswered, user::Directory};
 use crate::Trouble;
 
 /// The `schema` of a facts file.
@@ -23,6 +27,15 @@ pub struct Facts {
     /// The group of who asks, if known.
     #[serde(default)]
     pub gid: Option<u32>,
+    /// The process in whose place the question is asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub process: Option<AskingProcess>,
+    /// The program that is to make the call, with its arguments if they were wanted.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub command: Vec<String>,
+    /// The file of the network namespace, if it is not that of who looked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub netns: Option<PathBuf>,
     /// What is not observed but taken for granted, in words.
     #[serde(default)]
     pub assumed: Vec<String>,
@@ -54,14 +67,16 @@ impl Facts {
     /// The users of that machine, as far as they occur.
     pub fn directory(&self) -> Directory {
         let users = self.users.iter().map(|(uid, name)| (name.clone(), *uid, None));
-        Directory { users: users.collect(), groups: Vec::new() }
+        Directory { users: users.collect(), ..Directory::default() }
     }
 
     /// The setting that these facts describe.
     pub fn setting(self) -> Setting {
-        let Facts { host, subject, gid, assumed, holders, users, missing, .. } = self;
-        let mut setting =
-            Setting::new(host, subject, Box::new(Recorded { holders, users, missing }));
+        let Facts { host, subject, gid, assumed, holders, users, missing, process, .. } = self;
+        let named = process.as_ref().map(|process| (process.pid, process.command.clone()));
+        let recorded = Recorded { holders, users, missing, process };
+        let mut setting = Setting::new(host, subject, Box::new(recorded));
+        (setting.process, setting.command, setting.netns) = (named, self.command, self.netns);
         setting.gid = gid;
         setting.assumed = assumed;
         setting
@@ -73,6 +88,7 @@ struct Recorded {
     holders: Holders,
     users: BTreeMap<u32, String>,
     missing: Vec<Missing>,
+    process: Option<AskingProcess>,
 }
 
 impl Observer for Recorded {
@@ -87,5 +103,9 @@ impl Observer for Recorded {
 
     fn user(&mut self, uid: u32) -> Option<String> {
         self.users.get(&uid).cloned()
+    }
+
+    fn asking_process(&mut self) -> Option<AskingProcess> {
+        self.process.clone()
     }
 }

@@ -23,8 +23,9 @@ pub(super) struct Passer<'a> {
     pub proc: &'a Proc,
     /// The process; `None` for this one.
     pub pid: Option<u32>,
-    /// What `/proc/PID/status` says of it.
-    pub status: &'a Status,
+    /// What `/proc/PID/status` says of it; `None` for a login process, which is not there yet:
+    /// it has no gate in its way but those that belong to its program.
+    pub status: Option<&'a Status>,
     /// Whether to look at what costs more.
     pub closely: bool,
     /// The program file it is going to execute, if it is.
@@ -37,9 +38,13 @@ pub(super) const FROM: &str = "/proc/PID/status, lsm_list_modules";
 /// The gates of a process.
 pub(super) fn of(passer: &Passer<'_>) -> Gates {
     let mut gates = Gates::default();
-    seccomp_filter(passer, &mut gates);
+    let Some(status) = passer.status else {
+        gates.present.extend(passer.program.and_then(|program| profile_of(passer, program)));
+        return gates;
+    };
+    seccomp_filter(passer, status, &mut gates);
     security_module(passer, &mut gates);
-    landlock_domain(passer, &mut gates);
+    landlock_domain(passer, status, &mut gates);
     cgroup_program(passer, &mut gates);
     gates
 }
@@ -65,12 +70,14 @@ impl Passer<'_> {
     }
 }
 
-fn seccomp_filter(passer: &Passer<'_>, gates: &mut Gates) {
-    if !matches!(passer.status.seccomp, Some(1 | 2)) {
+fn seccomp_filter(passer: &Passer<'_>, status: &Status, gates: &mut Gates) {
+    if !matches!(status.seccomp, Some(1 | 2)) {
         return;
     }
     if !passer.is_self() {
-        let what = "the process has a seccomp filter, which nobody can read without stopping it";
+        let what = "the process has a seccomp filter (mode 2), which nobody can read without \
+            stopping it; it answers before the kernel looks at the call: if it forbids bind itself, \
+            it does so for every port and address, and for root too";
         gates.present.push(gate(SECCOMP_FILTER, what, passer.trace()));
         return;
     }
@@ -208,7 +215,14 @@ fn apparmor(passer: &Passer<'_>, label: &str) -> Option<Gate> {
         let what = format!("the AppArmor profile {profile} is in force");
         return Some(gate(SECURITY_MODULE, what, "sudo journalctl -k -g apparmor, after a try"));
     }
-    let program = passer.program.filter(|_| profile == "unconfined")?;
+    passer
+        .program
+        .filter(|_| profile == "unconfined")
+        .and_then(|program| profile_of(passer, program))
+}
+
+/// The AppArmor profile that a program enters by its name.
+fn profile_of(passer: &Passer<'_>, program: &Path) -> Option<Gate> {
     let name = program.to_string_lossy();
     let file = name.trim_start_matches('/').replace('/', ".");
     let has_profile = passer.proc.path("etc/apparmor.d").join(&file).exists();
@@ -218,9 +232,9 @@ fn apparmor(passer: &Passer<'_>, label: &str) -> Option<Gate> {
     })
 }
 
-fn landlock_domain(passer: &Passer<'_>, gates: &mut Gates) {
+fn landlock_domain(passer: &Passer<'_>, status: &Status, gates: &mut Gates) {
     const KNOWS_PORTS: u32 = 4;
-    let may_be_in_one = passer.status.no_new_privs != Some(false);
+    let may_be_in_one = status.no_new_privs != Some(false);
     if !passer.closely && !may_be_in_one {
         let what = "not looked for: without no_new_privs only a process that had CAP_SYS_ADMIN \
             can be in a Landlock domain";
@@ -258,9 +272,17 @@ fn cgroup_program(passer: &Passer<'_>, gates: &mut Gates) {
         return;
     }
     match attached(passer) {
-        Ok(0) => {}
-        Ok(count) => {
-            let what = format!("BPF programs of the cgroup decide about bind: {count}");
+        Ok(found) if found.programs.is_empty() => {}
+        Ok(found) => {
+            let several = found.programs.len() > 1;
+            let what = format!(
+                "the cgroup {} has {} ({}) attached to bind, which decide{} before the kernel \
+                 looks at address, port and capabilities, for root too",
+                found.cgroup,
+                if several { "BPF programs" } else { "a BPF program" },
+                found.programs.join(", "),
+                if several { "" } else { "s" },
+            );
             gates.present.push(gate(CGROUP_PROGRAM, what, REVEAL));
         }
         // A kernel without such programs.
@@ -272,20 +294,33 @@ fn cgroup_program(passer: &Passer<'_>, gates: &mut Gates) {
     }
 }
 
-/// Counts the programs for `bind` that run for the process.
-fn attached(passer: &Passer<'_>) -> Result<u32, Error> {
+/// The programs for `bind` that run for a process.
+struct Found {
+    /// Its cgroup, below the root of the hierarchy.
+    cgroup: String,
+    /// The programs with what they are attached to, each once.
+    programs: Vec<String>,
+}
+
+fn attached(passer: &Passer<'_>) -> Result<Found, Error> {
     let none = || Error::about("statfs", Errno::ENOENT, "a cgroup hierarchy of version 2");
     let root = hierarchy(passer.proc).ok_or_else(none)?;
     let cgroups = passer.proc.cgroups(passer.pid.unwrap_or(std::process::id()))?;
-    let own = cgroups.iter().find(|cgroup| cgroup.hierarchy == 0).ok_or_else(none)?;
+    let own = cgroups.into_iter().find(|cgroup| cgroup.hierarchy == 0).ok_or_else(none)?;
     let directory = root.join(own.path.trim_start_matches('/'));
-    let points = [
-        AttachType::CGROUP_INET4_BIND,
-        AttachType::CGROUP_INET6_BIND,
-        AttachType::CGROUP_INET4_POST_BIND,
-        AttachType::CGROUP_INET6_POST_BIND,
-    ];
-    points.into_iter().map(|at| bpf::attached(&directory, at)).sum()
+    let mut programs = Vec::new();
+    for (point, at) in [
+        ("bind4", AttachType::CGROUP_INET4_BIND),
+        ("bind6", AttachType::CGROUP_INET6_BIND),
+        ("post_bind4", AttachType::CGROUP_INET4_POST_BIND),
+        ("post_bind6", AttachType::CGROUP_INET6_POST_BIND),
+    ] {
+        for program in bpf::attached(&directory, at)? {
+            let name = program.name.map(|name| format!(" \"{name}\"")).unwrap_or_default();
+            programs.push(format!("{point} program{name} id {}", program.id));
+        }
+    }
+    Ok(Found { cgroup: own.path, programs })
 }
 
 /// Where the version 2 hierarchy is mounted: alone, or beside those of version 1.

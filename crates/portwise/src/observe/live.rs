@@ -1,5 +1,7 @@
 //! The running machine, observed fact by fact.
 
+use std::ffi::OsString;
+
 use crate::{Setting, Trouble};
 
 /// In whose place, and in which network namespace, the question is asked.
@@ -10,6 +12,9 @@ pub struct Asked {
     /// A network namespace by its name, path, or the pid of a process in it; none for that of the
     /// process.
     pub netns: Option<String>,
+    /// A program with its arguments that is to make the call; none if the process makes it
+    /// itself.
+    pub command: Vec<OsString>,
 }
 
 /// The setting of this machine, network namespace and user.
@@ -45,7 +50,8 @@ mod linux {
 
     use super::{Asked, Setting, Trouble};
     use crate::observe::{
-        Holders, Observer, gates, holders, host, network::Network, sockets, subject::Asker,
+        AskingProcess, Holders, Observer, asking, gates, holders, host, network::Network,
+        program::Finder, sockets, subject::Asker,
     };
 
     /// The setting of this machine, network namespace and user.
@@ -73,17 +79,23 @@ mod linux {
             None => me,
         };
         let mut subject = asker.subject();
+        if !asked.command.is_empty() {
+            let finder = asked.pid.map_or_else(Finder::here, |pid| Ok(Finder::of(pid)))?;
+            subject.programs = finder.programs(&asked.command)?;
+        }
         let network = Network::enter(asked)?;
         let process = asked.pid.map(|pid| (pid, asker.status.name.clone()));
         let gid = if asked.pid.is_some() { asker.status.gids.effective } else { gid };
         if let Some(closed) = &network.closed {
             subject.userns = Fact::Missing(closed.missing(FactKey::UserNs));
         }
+        let netns = network.file.clone();
         let machine = Machine {
             proc,
             asker,
             network,
             closely: asked.pid.is_some(),
+            is_login: false,
             is_root: runner == 0,
             rtnetlink: None,
             sockdiag: None,
@@ -92,7 +104,10 @@ mod linux {
         let mut setting = Setting::new(Host::not_asked(kernel), subject, Box::new(machine));
         setting.gid = Some(gid);
         setting.is_self = process.is_none();
+        setting.netns = netns;
         setting.process = process;
+        setting.command =
+            asked.command.iter().map(|word| word.to_string_lossy().into_owned()).collect();
         setting.runner = Some(runner);
         Ok(setting)
     }
@@ -112,6 +127,7 @@ mod linux {
         asker: Asker,
         network: Network,
         closely: bool,
+        is_login: bool,
         is_root: bool,
         rtnetlink: Option<RtNetlink>,
         sockdiag: Option<SockDiag>,
@@ -199,7 +215,7 @@ mod linux {
                     let gates = gates::of(&gates::Passer {
                         proc: &self.proc,
                         pid: self.asker.pid,
-                        status: &self.asker.status,
+                        status: (!self.is_login).then_some(&self.asker.status),
                         closely: self.closely || binary.is_some(),
                         program: binary.as_deref(),
                     });
@@ -228,6 +244,15 @@ mod linux {
 
         fn look_closely(&mut self) {
             self.closely = true;
+        }
+
+        fn ask_as_login(&mut self) {
+            self.is_login = true;
+        }
+
+        fn asking_process(&mut self) -> Option<AskingProcess> {
+            let pid = self.asker.pid?;
+            Some(asking::of(&self.proc, pid, self.asker.status.name.clone()))
         }
     }
 

@@ -4,17 +4,19 @@
 //! rules missed is then observed, one at a time, until nothing more can be learned. So a refused
 //! low port costs one sysctl and one look at capabilities, and no socket is listed for it.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, path::PathBuf};
 
 use portwise_model::{
-    Case, Fact, FactKey, Family, Gates, Host, Missing, Request, SockAddr, SockOption, Socket,
-    SocketId, Subject, UserNs, Verdict, decide_parts,
+    CapSet, Case, Credentials, Fact, FactKey, Family, Gates, Host, Missing, Request, SockAddr,
+    SockOption, Socket, SocketId, Subject, UserNs, Verdict, decide_parts,
     fix::{self, Proven},
 };
 use serde::{Deserialize, Serialize};
 
+pub use self::asking::AskingProcess;
 use crate::{Trouble, endpoint::Target};
 
+mod asking;
 pub mod assumed;
 pub mod exposure;
 pub mod file;
@@ -31,6 +33,8 @@ pub mod live;
 #[cfg(target_os = "linux")]
 mod network;
 mod order;
+#[cfg(target_os = "linux")]
+mod program;
 #[cfg(target_os = "linux")]
 mod sockets;
 #[cfg(target_os = "linux")]
@@ -55,6 +59,15 @@ pub trait Observer {
 
     /// From now on looks for gates also where that costs more.
     fn look_closely(&mut self) {}
+
+    /// From now on the question is asked as a login process, not as the one that was observed.
+    fn ask_as_login(&mut self) {}
+
+    /// What is told of the process in whose place the question is asked; `None` if it is asked
+    /// in nobody's.
+    fn asking_process(&mut self) -> Option<AskingProcess> {
+        None
+    }
 }
 
 /// A process that holds a socket.
@@ -136,6 +149,10 @@ pub struct Setting {
     pub is_self: bool,
     /// The process in whose place the question is asked, with the name of its program.
     pub process: Option<(u32, String)>,
+    /// The program that the question is about, with its arguments as far as they are known.
+    pub command: Vec<String>,
+    /// The file of the network namespace in question, if it is another than that of this process.
+    pub netns: Option<PathBuf>,
     /// The effective user who runs this program and looks at its machine; `None` if the facts
     /// are from elsewhere.
     pub runner: Option<u32>,
@@ -144,6 +161,7 @@ pub struct Setting {
     /// How to call this program again: its name, or the path by which it was called.
     pub program: String,
     reasons: Vec<Missing>,
+    asking: Option<Option<AskingProcess>>,
     observer: Box<dyn Observer>,
 }
 
@@ -156,10 +174,13 @@ impl Setting {
             gid: None,
             is_self: false,
             process: None,
+            command: Vec::new(),
+            netns: None,
             runner: None,
             assumed: Vec::new(),
             program: "portwise".into(),
             reasons: Vec::new(),
+            asking: None,
             observer,
         }
     }
@@ -167,7 +188,14 @@ impl Setting {
     /// Asks as a login process of `who`: without capabilities unless it is root.
     pub fn ask_as(&mut self, who: user::Named) {
         let from = "as a login process of that user";
-        let capabilities = assumed::login_capabilities(who.uid);
+        // What this process may not have, nobody who logs in where it is has either.
+        let own = self.subject.credentials.value();
+        let mut credentials = Credentials::login(who.uid, who.gid.unwrap_or(who.uid), who.groups);
+        credentials.bounding = own.map_or(CapSet::ALL, |own| own.bounding);
+        credentials.permitted = credentials.permitted.and(credentials.bounding);
+        if let Some(own) = own {
+            credentials.ids = own.ids.clone();
+        }
         // A login leaves the user namespace as it is; who made one is another matter.
         let userns = match &self.subject.userns {
             known if known.value() != Some(&UserNs::Creator) => known.clone(),
@@ -175,11 +203,16 @@ impl Setting {
         };
         self.subject = Subject {
             user: who.name.map(Into::into),
-            capabilities: Fact::known(capabilities, from),
+            capabilities: Fact::known(credentials.permitted, from),
+            credentials: Fact::known(credentials, from),
             userns,
-            gates: Fact::known(Gates::default(), from),
+            programs: std::mem::take(&mut self.subject.programs),
             ..Subject::not_asked(who.uid)
         };
+        self.observer.ask_as_login();
+        if self.subject.programs.is_empty() {
+            self.subject.gates = Fact::known(Gates::default(), from);
+        }
         (self.gid, self.is_self) = (who.gid, false);
     }
 
@@ -250,6 +283,12 @@ impl Setting {
         fix::fixes(case, verdict, |case, missing| {
             self.observer.observe(&missing.key, &mut case.host, &mut case.subject).is_ok()
         })
+    }
+
+    /// What is told of the process in whose place the question is asked.
+    pub fn asking_process(&mut self) -> Option<&AskingProcess> {
+        let Setting { asking, observer, .. } = self;
+        asking.get_or_insert_with(|| observer.asking_process()).as_ref()
     }
 
     /// From now on looks for gates also where that costs more.

@@ -18,6 +18,8 @@ pub(super) struct Network {
     home: Option<Namespace>,
     /// Why the namespace could not be entered.
     pub closed: Option<Closed>,
+    /// The file of the namespace, if it is another than that of this process.
+    pub file: Option<PathBuf>,
 }
 
 /// Why nothing is known of the network in question.
@@ -35,7 +37,7 @@ impl Closed {
 }
 
 impl Network {
-    const HERE: Network = Network { home: None, closed: None };
+    const HERE: Network = Network { home: None, closed: None, file: None };
 
     /// Enters the namespace in question, if the thread is not in it.
     pub(super) fn enter(asked: &Asked) -> Result<Network, Trouble> {
@@ -52,11 +54,14 @@ impl Network {
             None => "the network namespace of the process, which is not mine,".into(),
         };
         match enter(&file) {
-            Ok(home) => Ok(Network { home, closed: None }),
+            Ok(home) => {
+                let file = home.is_some().then_some(file);
+                Ok(Network { home, closed: None, file })
+            }
             Err(error) if error.is_denied() => {
                 let why = format!("{what} may not be entered: {error}");
                 let closed = Closed { why, reveal: "root can enter it" };
-                Ok(Network { home: None, closed: Some(closed) })
+                Ok(Network { home: None, closed: Some(closed), file: Some(file) })
             }
             Err(error) => Err(Trouble::new(format!("{what} cannot be entered: {error}"))),
         }

@@ -8,6 +8,8 @@ pub struct Directory {
     pub users: Vec<(String, u32, Option<u32>)>,
     /// Name and id of each group.
     pub groups: Vec<(String, u32)>,
+    /// The groups that users are in beside their primary one, by login name.
+    pub members: Vec<(String, u32)>,
 }
 
 /// Reads those of this machine; none on systems that keep them elsewhere.
@@ -17,8 +19,14 @@ pub fn here() -> Directory {
     let (users, groups) = (proc.users().unwrap_or_default(), proc.groups().unwrap_or_default());
     Directory {
         users: users.into_iter().map(|user| (user.name, user.uid, Some(user.gid))).collect(),
+        members: groups.iter().flat_map(members).collect(),
         groups: groups.into_iter().map(|group| (group.name, group.gid)).collect(),
     }
+}
+
+#[cfg(target_os = "linux")]
+fn members(group: &portwise_sys::passwd::Group) -> impl Iterator<Item = (String, u32)> {
+    group.members.iter().map(|user| (user.clone(), group.gid))
 }
 
 /// Reads those of this machine; none on systems that keep them elsewhere.
@@ -47,6 +55,8 @@ pub struct Named {
     pub name: Option<String>,
     /// The group given, or the primary group, if it is known.
     pub gid: Option<u32>,
+    /// The other groups, as far as they are known.
+    pub groups: Vec<u32>,
 }
 
 /// Reads `USER|UID[:GROUP]`.
@@ -67,7 +77,10 @@ pub fn named(text: &str, known: &Directory) -> Result<Named, String> {
         Some(group) => Some(group_id(group, known)?),
         None => found.and_then(|(_, _, gid)| *gid),
     };
-    Ok(Named { uid, name: found.map(|(name, ..)| name.clone()), gid })
+    let name = found.map(|(name, ..)| name.clone());
+    let is_member = |(user, _): &&(String, u32)| Some(user) == name.as_ref();
+    let groups = known.members.iter().filter(is_member).map(|(_, gid)| *gid).collect();
+    Ok(Named { uid, name, gid, groups })
 }
 
 fn group_id(group: &str, known: &Directory) -> Result<u32, String> {
@@ -88,11 +101,13 @@ mod tests {
         let known = Directory {
             users: vec![("root".into(), 0, Some(0)), ("alice".into(), 1000, Some(100))],
             groups: vec![("users".into(), 100), ("staff".into(), 20)],
+            members: vec![("root".into(), 4), ("alice".into(), 20)],
         };
-        let alice = Named { uid: 1000, name: Some("alice".into()), gid: Some(100) };
+        let name = Some("alice".into());
+        let alice = Named { uid: 1000, name, gid: Some(100), groups: vec![20] };
         assert_eq!(named("alice", &known), Ok(alice.clone()));
         assert_eq!(named("1000", &known), Ok(alice));
-        let other = Named { uid: 501, name: None, gid: Some(20) };
+        let other = Named { uid: 501, name: None, gid: Some(20), groups: Vec::new() };
         assert_eq!(named("501:20", &known), Ok(other.clone()));
         assert_eq!(named("501:staff", &known), Ok(other));
         for wrong in ["bob", "", "-1", "501:nobody", "99999999999", ":", "alice:"] {

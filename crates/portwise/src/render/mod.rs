@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+mod asker;
 mod got;
 pub mod json;
 pub mod listing;

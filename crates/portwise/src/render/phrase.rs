@@ -20,8 +20,20 @@ pub fn user(name: Option<&str>, uid: u32) -> String {
     }
 }
 
-/// Who may or may not: the name, or the number.
+/// Who may or may not: the program or process, and the user.
 pub fn subject(subject: &SubjectReport) -> String {
+    let login = login(subject);
+    let process = subject.process.as_ref().map(|p| format!("pid {} ({})", p.pid, p.command));
+    match (&subject.program, process) {
+        (Some(program), Some(process)) => format!("{program}, started by {process} as {login},"),
+        (Some(program), None) => format!("{program} as {login}"),
+        (None, Some(process)) => format!("{process}, {login},"),
+        (None, None) => login,
+    }
+}
+
+/// The name of a user, or the number.
+fn login(subject: &SubjectReport) -> String {
     match subject.user.as_deref() {
         // A user of this name is a person to nobody, and "nobody may not" says the opposite.
         Some("nobody") => format!("user nobody (uid {})", subject.uid),
@@ -352,7 +364,15 @@ mod tests {
     fn nobody_is_somebody() {
         let called = |user: Option<&str>| {
             let user = user.map(str::to_string);
-            subject(&SubjectReport { uid: 65534, user, gid: None, is_self: false })
+            let (process, program) = (None, None);
+            subject(&SubjectReport {
+                uid: 65534,
+                user,
+                gid: None,
+                is_self: false,
+                process,
+                program,
+            })
         };
         assert_eq!(called(Some("nobody")), "user nobody (uid 65534)");
         assert_eq!(called(Some("alice")), "alice");

@@ -3,6 +3,7 @@
 use portwise_model::{Missing, Outcome};
 
 use super::{
+    asker,
     page::{Color, Page, Style},
     phrase,
 };
@@ -60,6 +61,8 @@ fn answer(page: &mut Page, report: &Report, detail: Detail) {
     // What a reader in a hurry needs comes first: cause, culprit, smallest fix.
     let all = detail == Detail::Verbose;
     reasons(page, report);
+    asker::rights(page, report);
+    asker::line(page, report);
     sockets(page, report, |role| role != Role::Beside);
     notes(page, report, all, is_cause);
     hidden(page, report);
@@ -69,6 +72,7 @@ fn answer(page: &mut Page, report: &Report, detail: Detail) {
     notes(page, report, all, |note| !is_cause(note));
     if all {
         page.blank();
+        asker::in_full(page, report);
         trace(page, report);
     } else {
         sources(page, report);
@@ -78,6 +82,13 @@ fn answer(page: &mut Page, report: &Report, detail: Detail) {
 fn headline(report: &Report) -> (Color, String) {
     let who = phrase::subject(&report.subject);
     let what = format!("{}/{}", report.endpoint, report.protocol.name());
+    if let Some(program) = report.not_started() {
+        let errors = errors(&report.decision);
+        return (
+            Color::Red,
+            format!("execve of {program} fails ({errors}), before any bind of {what}"),
+        );
+    }
     match report.decision.answer {
         Answer::Yes => (Color::Green, format!("{who} may bind {what}")),
         Answer::No => {

@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::{KernelReport, kernel, status, targets};
 use crate::{
     Endpoint, Setting, SocketSettings, Trouble,
-    cli::{Global, Output},
+    cli::{Global, Output, ProgramArg},
     endpoint::Address,
     explain::{Decision, join},
     render::{clean, json, text},
@@ -24,6 +24,8 @@ pub struct Args {
         value_name = "ENDPOINT"
     )]
     pub endpoints: Vec<String>,
+    #[command(flatten)]
+    pub(crate) program: ProgramArg,
 }
 
 /// One line of `check`.
@@ -81,7 +83,7 @@ pub fn check(
 /// Runs the verb and returns its exit status.
 pub fn run(args: &Args, global: &Global, output: &mut Output<'_>) -> Result<u8, Trouble> {
     let endpoints = global.endpoints(&args.endpoints)?;
-    let mut setting = global.setting()?;
+    let mut setting = global.setting_of(&args.program.command)?;
     let mut answers = Vec::new();
     for endpoint in &endpoints {
         let only = global.family();

@@ -7,7 +7,7 @@ use portwise_model::{Coverage, Fact, FactKey, Host, KernelFamily, Missing, Socke
 use super::kernel;
 use crate::{
     Setting, Trouble,
-    cli::{Global, Output},
+    cli::{Global, Output, ProgramArg},
     observe::{
         file::{Facts, SCHEMA},
         is_orphan,
@@ -25,6 +25,11 @@ pub struct Args {
     /// Write the facts as JSON into this file, for --facts
     #[arg(short, long, value_name = "FILE")]
     pub output: Option<PathBuf>,
+    /// Keep the arguments of CMD, not its name only
+    #[arg(long)]
+    pub with_args: bool,
+    #[command(flatten)]
+    pub(crate) program: ProgramArg,
 }
 
 /// The sysctls that rules of Linux look at.
@@ -39,6 +44,8 @@ const LINUX_SYSCTLS: &[&str] = &[
 /// Observes everything that a rule may ask for.
 pub fn facts(setting: &mut Setting) -> Facts {
     let mut missing: Vec<Missing> = Vec::new();
+    // As `why` does, so that the file answers as this machine.
+    setting.look_closely();
     for key in wanted(setting) {
         if let Err(reason) = setting.observe(&key) {
             missing.push(reason);
@@ -59,6 +66,9 @@ pub fn facts(setting: &mut Setting) -> Facts {
         subject: setting.subject.clone(),
         gid: setting.gid,
         assumed: setting.assumed.clone(),
+        process: setting.asking_process().cloned(),
+        command: setting.command.clone(),
+        netns: setting.netns.clone(),
         holders,
         users,
         missing,
@@ -98,6 +108,10 @@ fn wanted(setting: &Setting) -> Vec<FactKey> {
         want(subject.userns.value().is_some(), FactKey::UserNs);
         want(subject.capabilities.value().is_some(), FactKey::Capabilities);
         want(subject.gates.value().is_some(), FactKey::Gates);
+        if let Some(credentials) = subject.credentials.value() {
+            want(credentials.ids.value().is_some(), FactKey::IdMap);
+            want(credentials.securebits.value().is_some(), FactKey::Securebits);
+        }
         want(host.buckets.value().is_some(), FactKey::BindBucket(0));
     }
     want(host.local_ports.value().is_some(), FactKey::LocalPorts);
@@ -107,7 +121,10 @@ fn wanted(setting: &Setting) -> Vec<FactKey> {
 
 /// Runs the verb and returns its exit status.
 pub fn run(args: &Args, global: &Global, output: &mut Output<'_>) -> Result<u8, Trouble> {
-    let mut setting = global.setting()?;
+    let mut setting = global.setting_of(&args.program.command)?;
+    if !args.with_args {
+        setting.command.truncate(1);
+    }
     let known = facts(&mut setting);
     if let Some(file) = &args.output {
         let name = file.display();
@@ -179,6 +196,18 @@ fn subject(page: &mut Page, known: &Facts) {
     }
     if let Fact::Known { value, from } = userns {
         page.fact("", phrase::user_namespace(*value), from);
+    }
+    if let Fact::Known { value, from } = &known.subject.credentials
+        && value.no_new_privs
+    {
+        page.fact("", "no_new_privs is set", from);
+    }
+    for program in &known.subject.programs {
+        let files: Vec<&str> = program.files.iter().map(|file| file.path.as_ref()).collect();
+        page.fact("starts", &format!("{}: {}", program.name, files.join(", run by ")), "");
+    }
+    if let Some(gates) = known.subject.gates.value() {
+        gates.present.iter().for_each(|gate| page.fact("gate", &gate.what, &gate.name));
     }
 }
 

@@ -51,6 +51,9 @@ struct Document<'a> {
 
 /// Runs the verb and returns its exit status: 1 if anything is not as predicted.
 pub fn run(args: &Args, global: &Global, output: &mut Output<'_>) -> Result<u8, Trouble> {
+    if global.pid.is_some() {
+        return Err(Trouble::new("try acts as a user, not in place of a process: leave out --pid"));
+    }
     if global.on.is_some() || global.facts.is_some() {
         return Err(Trouble::new("try asks the running kernel; leave out --on and --facts"));
     }

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     Endpoint, Report, Setting, SocketSettings, Trouble,
-    cli::{Global, Output},
+    cli::{Global, Output, ProgramArg},
     explain::{self, Heard},
     render::{json, text},
 };
@@ -29,6 +29,8 @@ pub struct Args {
     pub endpoints: Vec<String>,
     #[command(flatten)]
     pub(crate) got: GotArg,
+    #[command(flatten)]
+    pub(crate) program: ProgramArg,
 }
 
 /// What a program got.
@@ -87,7 +89,7 @@ pub fn why_heard(
 /// Runs the verb and returns its exit status.
 pub fn run(args: &Args, global: &Global, output: &mut Output<'_>) -> Result<u8, Trouble> {
     let mut questions = ask::questions(&args.endpoints, global, output)?;
-    let mut setting = global.setting()?;
+    let mut setting = global.setting_of(&args.program.command)?;
     ask::given(&mut questions, args.got.errno.as_deref(), setting.host.kernel.family)?;
     let mut reports = Vec::new();
     for Question { endpoint, heard } in &questions {

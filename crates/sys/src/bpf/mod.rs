@@ -7,7 +7,7 @@ pub mod task_file;
 
 pub use bind::{Allowed, BindGrant, netns_cookie};
 
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::path::Path;
 
 use crate::{Errno, Error};
@@ -39,28 +39,84 @@ struct Query {
     padding: u32,
 }
 
-/// Counts the programs that run at this point for processes of a cgroup, those of the cgroups
+/// A program that is attached.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Attached {
+    /// Its number, as `bpftool prog` shows it.
+    pub id: u32,
+    /// The name its author gave it, if that can be read. Untrusted text.
+    pub name: Option<String>,
+}
+
+const EFFECTIVE: u32 = 1;
+
+/// Lists the programs that run at this point for processes of a cgroup, those of the cgroups
 /// above it too. `cgroup` is its directory in a version 2 hierarchy. Needs `CAP_NET_ADMIN` in the
-/// initial user namespace.
+/// initial user namespace, and for their names `CAP_SYS_ADMIN`.
 ///
 /// # Errors
 /// `EPERM`; `EINVAL` if the kernel has no such point; `EBADF` if the directory is no cgroup.
-pub fn attached(cgroup: &Path, at: AttachType) -> Result<u32, Error> {
-    const BPF_PROG_QUERY: u32 = 16;
-    const EFFECTIVE: u32 = 1;
+pub fn attached(cgroup: &Path, at: AttachType) -> Result<Vec<Attached>, Error> {
+    const BPF_PROG_QUERY: i64 = 16;
+    const MOST: usize = 64;
     let about = |call, errno| Error::about(call, errno, cgroup.to_string_lossy());
     let directory =
         std::fs::File::open(cgroup).map_err(|error| about("open", Errno::from(error)))?;
+    let mut ids = [0u32; MOST];
     let mut query = Query {
         target_fd: directory.as_raw_fd().cast_unsigned(),
         attach_type: at.0,
         query_flags: EFFECTIVE,
+        prog_ids: ids.as_mut_ptr() as u64,
+        prog_cnt: MOST as u32,
         ..Query::default()
     };
-    // SAFETY: the pointer is to attributes of this size; without a buffer only the count is set.
+    // SAFETY: the attributes are of this size, and the kernel writes at most `prog_cnt` numbers.
     let result =
         unsafe { libc::syscall(libc::SYS_bpf, BPF_PROG_QUERY, &raw mut query, size_of::<Query>()) };
-    if result < 0 { Err(about("bpf", Errno::last())) } else { Ok(query.prog_cnt) }
+    // With more than fit the first of them are there all the same.
+    if result < 0 && Errno::last() != Errno(libc::ENOSPC) {
+        return Err(about("bpf", Errno::last()));
+    }
+    let count = MOST.min(query.prog_cnt as usize);
+    Ok(ids[..count].iter().map(|&id| Attached { id, name: name(id) }).collect())
+}
+
+/// The name of a program.
+fn name(id: u32) -> Option<String> {
+    const BPF_PROG_GET_FD_BY_ID: i64 = 13;
+    const BPF_OBJ_GET_INFO_BY_FD: i64 = 15;
+    /// The part of `struct bpf_prog_info` that ends with the name.
+    const LENGTH: usize = 80;
+    const NAME_AT: usize = 64;
+    let wanted = [id, 0, 0];
+    // SAFETY: the pointer is to attributes of this size.
+    let fd = unsafe {
+        libc::syscall(libc::SYS_bpf, BPF_PROG_GET_FD_BY_ID, wanted.as_ptr(), size_of_val(&wanted))
+    };
+    if fd < 0 {
+        return None;
+    }
+    // SAFETY: the call made it and nobody else has it.
+    let program = unsafe { OwnedFd::from_raw_fd(fd as i32) };
+    #[repr(C)]
+    struct Info {
+        fd: u32,
+        length: u32,
+        info: u64,
+    }
+    let mut info = [0u8; LENGTH];
+    let mut wanted = Info {
+        fd: program.as_raw_fd().cast_unsigned(),
+        length: LENGTH as u32,
+        info: info.as_mut_ptr() as u64,
+    };
+    // SAFETY: the attributes are of this size, and the kernel writes at most `length` bytes.
+    let result = unsafe {
+        libc::syscall(libc::SYS_bpf, BPF_OBJ_GET_INFO_BY_FD, &raw mut wanted, size_of::<Info>())
+    };
+    let text = info[NAME_AT..].split(|byte| *byte == 0).next()?;
+    (result >= 0 && !text.is_empty()).then(|| String::from_utf8_lossy(text).into_owned())
 }
 
 #[cfg(test)]
@@ -72,7 +128,7 @@ mod tests {
         let roots = ["/sys/fs/cgroup", "/sys/fs/cgroup/unified"];
         for root in roots.map(Path::new) {
             match attached(root, AttachType::CGROUP_INET4_BIND) {
-                Ok(count) => return println!("{count} programs at {}", root.display()),
+                Ok(programs) => return println!("{programs:?} at {}", root.display()),
                 Err(error) => crate::not_run!("{error}"),
             }
         }

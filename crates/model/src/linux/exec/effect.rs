@@ -4,7 +4,7 @@
 use alloc::vec::Vec;
 
 use super::{
-    super::{EXEC_COMPARES_EFFECTIVE_IDS, EXEC_MEASURED, cite},
+    super::{EXEC_COMPARES_EFFECTIVE_IDS, EXEC_MEASURED, cite, fixes},
     grant::{Grant, Source, Void},
 };
 use crate::{
@@ -37,7 +37,7 @@ pub static FILE_CAPABILITIES: Rule = Rule {
         }
         Ok(stops)
     },
-    fixes: &[],
+    fixes: &[&fixes::BOUNDING_SET, &fixes::NO_FILE_CAPABILITIES],
 };
 
 /// What an execution comes to.
@@ -47,6 +47,9 @@ pub struct Executed {
     pub subject: Subject,
     /// What gave it rights, or would have.
     pub sources: Vec<Source>,
+    /// Whether the loader starts the program in secure mode (`AT_SECURE`); `None` if that cannot
+    /// be told.
+    pub secure: Option<bool>,
 }
 
 /// Returns `subject` as it is after executing `program`, if that succeeds. What cannot be told is
@@ -55,15 +58,16 @@ pub fn exec(host: &Host, subject: &Subject, program: &Program) -> Executed {
     let mut sources = Vec::new();
     match credentials_after(host, subject, program, &mut sources) {
         Ok(after) => {
+            let secure = Some(after.secure);
             let subject = subject_after(subject, program, after);
-            Executed { subject, sources }
+            Executed { subject, sources, secure }
         }
         Err(missing) => {
             let mut subject = subject.clone();
             subject.programs = Vec::new();
             subject.capabilities = Fact::Missing(missing.clone());
             subject.credentials = Fact::Missing(missing);
-            Executed { subject, sources }
+            Executed { subject, sources, secure: None }
         }
     }
 }
@@ -71,6 +75,7 @@ pub fn exec(host: &Host, subject: &Subject, program: &Program) -> Executed {
 struct After {
     credentials: Credentials,
     effective: CapSet,
+    secure: bool,
 }
 
 fn subject_after(subject: &Subject, program: &Program, after: After) -> Subject {
@@ -158,6 +163,8 @@ fn credentials_after(
     }
     let ambient = if drops_ambient { CapSet::NONE } else { old.ambient };
     let permitted = permitted.or(ambient);
+    let grew = !permitted.is_within(ambient);
+    let secure = id_changed || !root.real && (effective || grew);
     let effective = if effective { permitted } else { ambient };
     let all = |real, id| Ids { real, effective: id, saved: id, filesystem: id };
     let credentials = Credentials {
@@ -178,7 +185,7 @@ fn credentials_after(
         },
         ids: old.ids.clone(),
     };
-    Ok(After { credentials, effective })
+    Ok(After { credentials, effective, secure })
 }
 
 /// How the process and root of its user namespace go together.

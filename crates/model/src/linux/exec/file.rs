@@ -1,7 +1,7 @@
 //! Opening the program, its interpreters and its loader: `do_open_execat` of `fs/exec.c` and what
 //! it calls in `fs/namei.c`.
 
-use super::super::{EXEC_MEASURED, cite};
+use super::super::{EXEC_MEASURED, cite, fixes};
 use crate::{
     CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH, Credentials, Errno, Evidence, Executable, FactKey,
     FileKind, Format, Inode, Missing, Outcome, Rule, Subject, View,
@@ -82,7 +82,7 @@ pub static PERMISSION: Rule = Rule {
     basis: EXEC_MEASURED,
     page: include_str!("../../../pages/linux.exec.permission.md"),
     stops: |v| first_is(v, Obstacle::Permission),
-    fixes: &[],
+    fixes: &[&fixes::EXECUTABLE],
 };
 
 /// Scripts and binaries, nothing else.

@@ -30,7 +30,11 @@ pub use report::*;
 pub use words::split;
 
 use self::{asker::Asker, blueprint::Blueprint, placeholder::Plan as Others, play::Play};
-use crate::{Setting, SocketSettings, Trouble, endpoint::Target, explain::SubjectReport};
+use crate::{
+    Setting, SocketSettings, Trouble,
+    endpoint::Target,
+    explain::{self, SubjectReport},
+};
 
 /// What to try.
 #[derive(Clone, Debug)]
@@ -88,7 +92,7 @@ pub fn run(
     }
     let asked: Vec<IpAddr> = plan.targets.iter().map(|(_, target)| target.ip).collect();
     let points = vantage::all(&blueprint, &setting.host, &asked, plan.here);
-    let subject = subject(setting);
+    let subject = explain::subject(setting);
     announce(&announcement(plan, &asker, &subject));
     if asker.user_namespace {
         asker::enter_user_namespace()?;
@@ -138,13 +142,6 @@ fn ports(plan: &Plan) -> Vec<u16> {
     ports.sort_unstable();
     ports.dedup();
     ports
-}
-
-fn subject(setting: &mut Setting) -> SubjectReport {
-    let uid = setting.subject.uid;
-    let user = setting.subject.user.as_ref().map(ToString::to_string);
-    let user = user.or_else(|| setting.user(uid));
-    SubjectReport { uid, user, gid: setting.gid, is_self: setting.is_self }
 }
 
 /// One line that says what will be done.

@@ -5,11 +5,15 @@ use portwise_model::{
     fix::{Fix, Proven},
 };
 
+use self::start::Start;
 use super::report::{FixReport, HeldSocket, NoHolder, Role, breadth};
 use crate::{
     Setting,
     endpoint::{Target, shown},
+    render::phrase::quoted,
 };
+
+mod start;
 
 /// What stands for the program, which was not named.
 const PROGRAM: &str = "PROGRAM";
@@ -22,24 +26,64 @@ pub(super) fn of(
     target: &Target,
     held: &[HeldSocket],
 ) -> Vec<FixReport> {
+    let start = Start::of(setting);
+    let again = start.again(case);
+    let restarted =
+        again.clone().is_some_and(|mut case| setting.decide_changed(&mut case).is_allowed());
+    let case = again.as_ref().unwrap_or(case);
     let proven = setting.fixes(case, verdict);
-    let blanks = Blanks::new(setting, target, held);
-    if proven.is_empty() {
+    let blanks = Blanks::new(setting, case, &start, target, held);
+    if proven.is_empty() && !restarted {
         let two = two(setting, case, verdict);
         return two.iter().map(|two| report_two(setting, case, &blanks, two)).collect();
     }
-    proven.iter().map(|proven| report(setting, case, &blanks, held, proven)).collect()
+    let of = |proven| report(setting, case, &blanks, held, proven);
+    let mut fixes: Vec<FixReport> = proven.iter().map(of).collect();
+    for (fix, Proven { fix: known, case: changed }) in fixes.iter_mut().zip(&proven) {
+        if let Some(file) = start.opened(case, changed) {
+            fix.command = Some(known.command.replace("{file}", &file));
+        }
+        start.fill(fix, changed);
+    }
+    if restarted {
+        // Fixes of a start that needs none are noise.
+        fixes.retain(|fix| fix.breadth == "request");
+        fixes.insert(0, start.restart());
+    }
+    for fix in &mut fixes {
+        fix.command = fix.command.take().map(|command| there(setting, &command));
+    }
+    fixes
+}
+
+/// A command that concerns a network, made to work in the one in question.
+fn there(setting: &Setting, command: &str) -> String {
+    let Some(netns) = &setting.netns else { return command.into() };
+    let enter = format!("sudo nsenter --net={} ", quoted(&netns.to_string_lossy()));
+    for tool in ["sysctl", "setpriv"] {
+        if let Some(rest) = command.strip_prefix(&format!("sudo {tool} ")) {
+            return format!("{enter}{tool} {rest}");
+        }
+    }
+    command.into()
 }
 
 /// What is filled in where a fix leaves it open.
-struct Blanks([(&'static str, String); 7]);
+struct Blanks([(&'static str, String); 8]);
 
 impl Blanks {
-    fn new(setting: &Setting, target: &Target, held: &[HeldSocket]) -> Blanks {
+    fn new(
+        setting: &Setting,
+        case: &Case,
+        start: &Start,
+        target: &Target,
+        held: &[HeldSocket],
+    ) -> Blanks {
         let number =
             |n: Option<u32>, unknown: &str| n.map_or(unknown.to_string(), |n| n.to_string());
         Blanks([
-            ("{program}", PROGRAM.to_string()),
+            ("{program}", start.program(case).unwrap_or_else(|| PROGRAM.into())),
+            ("{command}", start.command().unwrap_or_else(|| PROGRAM.into())),
             ("{port}", target.port.to_string()),
             ("{ip}", target.ip.to_string()),
             ("{endpoint}", target.shown.clone()),

@@ -1,0 +1,188 @@
+//! Changes to how a program is started, filled in for the program or process in question.
+
+use std::path::Path;
+
+use portwise_model::{Case, Executable, Fact, fix::Breadth};
+
+use super::{super::report::FixReport, breadth};
+use crate::{Setting, capability, observe::AskingProcess, render::phrase::quoted};
+
+/// What is known of the start that a fix changes.
+pub(super) struct Start {
+    process: Option<AskingProcess>,
+    command: Vec<String>,
+    /// Where the file system of the asker is, as this process sees it.
+    root: String,
+    no_new_privs: bool,
+}
+
+impl Start {
+    pub(super) fn of(setting: &mut Setting) -> Start {
+        let process = setting.asking_process().cloned();
+        let elsewhere = |process: &AskingProcess| process.namespaces.iter().any(|ns| ns == "mnt");
+        let root = match &process {
+            Some(process) if elsewhere(process) => format!("/proc/{}/root", process.pid),
+            _ => String::new(),
+        };
+        let credentials = setting.subject.credentials.value();
+        let no_new_privs = process.is_none() && credentials.is_some_and(|c| c.no_new_privs);
+        Start { process, command: setting.command.clone(), root, no_new_privs }
+    }
+
+    /// The case in which the process in question is started anew: only then a change to its file
+    /// or to how it is started has an effect.
+    pub(super) fn again(&self, case: &Case) -> Option<Case> {
+        let program = self.process.as_ref()?.program.clone()?;
+        let known = program.binary()?.capabilities.value().is_some();
+        if !case.subject.programs.is_empty() || !known {
+            return None;
+        }
+        let mut case = case.clone();
+        case.subject.programs = vec![program];
+        Some(case)
+    }
+
+    /// The command that was asked about, with its arguments as far as they are known.
+    pub(super) fn command(&self) -> Option<String> {
+        let words: Vec<String> = self.command.iter().map(|word| quoted(word)).collect();
+        (!words.is_empty()).then(|| words.join(" "))
+    }
+
+    /// The file of the program whose capabilities count.
+    pub(super) fn program(&self, case: &Case) -> Option<String> {
+        let file = case.subject.programs.last()?.binary()?;
+        Some(self.path(&file.path))
+    }
+
+    fn path(&self, path: &str) -> String {
+        quoted(&format!("{}{path}", self.root))
+    }
+
+    /// The first file that a fix let everybody execute.
+    pub(super) fn opened(&self, before: &Case, after: &Case) -> Option<String> {
+        let files = |case: &Case| -> Vec<Executable> {
+            case.subject.programs.iter().flat_map(|program| program.files.clone()).collect()
+        };
+        let mode = |file: &Executable| match &file.inode {
+            Fact::Known { value: Some(inode), .. } => inode.mode,
+            _ => 0,
+        };
+        let (before, after) = (files(before), files(after));
+        let mut both = before.iter().zip(&after);
+        both.find(|(a, b)| mode(a) != mode(b)).map(|(file, _)| self.path(&file.path))
+    }
+
+    /// That a fresh start is all it takes, which was proven.
+    pub(super) fn restart(&self) -> FixReport {
+        let unit = self.process.as_ref().and_then(|process| process.unit.as_deref());
+        FixReport {
+            id: "linux.restart".into(),
+            title: "start it anew: its file gives it the right by now".into(),
+            breadth: breadth(Breadth::Process),
+            detail: None,
+            endpoint: None,
+            command: unit.map(|unit| format!("sudo systemctl restart {}", quoted(unit))),
+            side_effects: "its clients lose their connections".into(),
+        }
+    }
+
+    /// Fills in what depends on how the program is started. `case` is the changed one.
+    pub(super) fn fill(&self, fix: &mut FixReport, case: &Case) {
+        match fix.id.as_str() {
+            "linux.this-run" => self.this_run(fix),
+            "linux.this-program" => self.this_program(fix, case),
+            "linux.without-no-new-privs" => {
+                fix.detail = Some(match self.unit() {
+                    Some(unit) => format!("NoNewPrivileges=no in {unit}"),
+                    None => "systemd: NoNewPrivileges=no; Kubernetes: \
+                             allowPrivilegeEscalation: true; Docker: without --security-opt \
+                             no-new-privileges"
+                        .into(),
+                });
+            }
+            "linux.bounding-set" => {
+                fix.detail = Some(match self.unit() {
+                    Some(unit) => {
+                        format!("CAP_NET_BIND_SERVICE in CapabilityBoundingSet= of {unit}")
+                    }
+                    None => "systemd: CapabilityBoundingSet= with CAP_NET_BIND_SERVICE; \
+                         containers: --cap-add=NET_BIND_SERVICE"
+                        .into(),
+                });
+            }
+            _ => {}
+        }
+    }
+
+    fn unit(&self) -> Option<&str> {
+        self.process.as_ref()?.unit.as_deref()
+    }
+
+    fn this_run(&self, fix: &mut FixReport) {
+        let inside = self.process.as_ref().is_some_and(AskingProcess::is_container_shaped);
+        if let Some(unit) = self.unit() {
+            fix.title =
+                "this service: AmbientCapabilities=CAP_NET_BIND_SERVICE below [Service]".into();
+            fix.command = Some(format!("sudo systemctl edit {}", quoted(unit)));
+            fix.side_effects = format!(
+                "survives upgrades; counts from `sudo systemctl restart {unit}` on; whatever the \
+                 program starts has the right too"
+            );
+        } else if inside {
+            fix.title = "this run only: CAP_NET_BIND_SERVICE in its ambient set".into();
+            fix.command = None;
+        } else if self.no_new_privs {
+            fix.side_effects += "; sudo needs a shell without no_new_privs";
+        }
+    }
+
+    fn this_program(&self, fix: &mut FixReport, case: &Case) {
+        let Some(program) = case.subject.programs.last() else { return };
+        let Some(file) = program.binary() else { return };
+        if let Some(capabilities) = file.capabilities.value().copied().flatten() {
+            let (path, text) = (self.path(&file.path), capability::file(&capabilities));
+            let text = if text.contains(' ') { quoted(&text) } else { text };
+            fix.command = Some(format!("sudo setcap {text} {path}"));
+        }
+        if program.files.len() > 1 {
+            fix.title = "this program, which is its interpreter: a script's capabilities do not \
+                count"
+                .into();
+        }
+        let mut effects = vec!["whoever may run it gets the right"];
+        effects.push("lost when the file is copied or replaced, as by an upgrade");
+        if program.files.len() > 1 || is_interpreter(&file.path) {
+            effects.push("every script it runs has it too");
+        }
+        if program.loader.is_some() {
+            effects.push("LD_LIBRARY_PATH and LD_PRELOAD are then ignored (AT_SECURE)");
+        }
+        fix.side_effects = effects.join("; ");
+    }
+}
+
+/// Whether a program is there to run others that are no binaries.
+fn is_interpreter(path: &str) -> bool {
+    const KNOWN: [&str; 13] = [
+        "python", "php", "node", "nodejs", "ruby", "perl", "java", "lua", "bash", "dash", "sh",
+        "deno", "bun",
+    ];
+    let name = Path::new(path).file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let bare = name.trim_end_matches(|c: char| c.is_ascii_digit() || ".-".contains(c));
+    KNOWN.contains(&bare)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn interpreters_by_name() {
+        for name in ["/usr/bin/python3.11", "/usr/bin/php8.2", "node", "/bin/dash"] {
+            assert!(is_interpreter(name), "{name}");
+        }
+        for name in ["/usr/sbin/nginx", "/srv/server", "/usr/bin/nodemon", ""] {
+            assert!(!is_interpreter(name), "{name}");
+        }
+    }
+}
