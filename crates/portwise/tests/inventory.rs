@@ -184,3 +184,78 @@ fn what_is_told_of_a_holder() {
     let is_told = session(&parent.pid.to_string()) != session(&std::process::id().to_string());
     assert_eq!(process.parent_gone, is_told);
 }
+
+/// Both ways to look for holders, where both can be gone.
+fn both_ways(query: &Query) -> [Inventory; 2] {
+    [false, true].map(|no_bpf| inventory::take(&Query { no_bpf, ..query.clone() }).unwrap())
+}
+
+#[test]
+fn a_descriptor_under_way_is_found_where_it_waits() {
+    use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
+    use std::os::fd::{AsFd, AsRawFd};
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let port = Some(listener.local_addr().unwrap().port());
+    let (here, there) = std::os::unix::net::UnixStream::pair().unwrap();
+    let mut space = [std::mem::MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+    let mut rights = SendAncillaryBuffer::new(&mut space);
+    let fds = [listener.as_fd()];
+    assert!(rights.push(SendAncillaryMessage::ScmRights(&fds)));
+    sendmsg(&here, &[std::io::IoSlice::new(b"x")], &mut rights, SendFlags::empty()).unwrap();
+    drop(listener);
+    for found in both_ways(&Query { port, ..Query::default() }) {
+        let [socket] = &found.sockets[..] else { panic!("{found:?}") };
+        let mine = socket.holders.iter().find(|holder| holder.pid == std::process::id());
+        let mine = mine.unwrap_or_else(|| panic!("{found:?}"));
+        assert_eq!((mine.how, mine.fd), (How::InFlight, there.as_raw_fd() as u32));
+    }
+}
+
+#[test]
+fn an_mptcp_listener_and_its_part_have_one_holder() {
+    use portwise_sys::sock::{Address, Socket as Raw};
+    const MPTCP: i32 = 262;
+    let socket = match Raw::new(2, 1, MPTCP) {
+        Ok(socket) => socket,
+        Err(errno) => return portwise_sys::not_run!("no MPTCP here: {errno}"),
+    };
+    socket.bind(&Address::new("127.0.0.1:0".parse().unwrap())).unwrap();
+    socket.listen(3).unwrap();
+    let port = socket.local_address().unwrap().to_socket_addr().map(|address| address.port());
+    for found in both_ways(&Query { port, ..Query::default() }) {
+        let transports: Vec<Transport> =
+            mine(&found, State::Listen).iter().map(|socket| socket.transport).collect();
+        assert_eq!(transports, [Transport::Tcp, Transport::Mptcp], "{found:?}");
+    }
+}
+
+#[test]
+fn sockets_that_share_a_port_are_a_group() {
+    use portwise_sys::sock::{Address, Socket as Raw, SocketOption};
+    let group = |kind: i32, address: &Address| {
+        let socket = Raw::new(2, kind, 0).unwrap();
+        socket.set(SocketOption::SO_REUSEPORT, 1).unwrap();
+        socket.bind(address).unwrap();
+        if kind == 1 {
+            socket.listen(3).unwrap();
+        }
+        socket
+    };
+    let any = Address::new("127.0.0.1:0".parse().unwrap());
+    for kind in [1, 2] {
+        let one = group(kind, &any);
+        let address = one.local_address().unwrap();
+        let other = group(kind, &address);
+        let port = address.to_socket_addr().map(|address| address.port());
+        for found in both_ways(&Query { port, ..Query::default() }) {
+            let seen: Vec<_> = found.sockets.iter().map(|s| (s.group, s.reuseport)).collect();
+            // /proc shows no options; only listeners of TCP give it away.
+            let is_told = kind == 1 || found.path == inventory::Path::Bpf;
+            let expected = if is_told { (Some(1), Some(true)) } else { (None, None) };
+            let seen = seen.into_iter().map(|(group, port)| (group.map(|_| 1), port));
+            assert!(seen.eq([expected; 2]), "{found:?}");
+            assert_eq!(found.sockets[0].group, found.sockets[1].group);
+        }
+        drop(other);
+    }
+}

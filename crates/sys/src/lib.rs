@@ -69,3 +69,5 @@ pub mod sock;
 pub mod sockdiag;
 #[cfg(target_os = "linux")]
 pub mod uname;
+#[cfg(target_os = "linux")]
+pub mod unix;

@@ -1,7 +1,7 @@
 //! The sockets of the network namespace, by sock_diag.
 
 use std::{
-    collections::{BTreeMap, HashMap, HashSet},
+    collections::{BTreeMap, HashMap},
     net::SocketAddr,
 };
 
@@ -17,7 +17,7 @@ use portwise_sys::{
     sockdiag::{self, ALL_STATES, DiagSocket, SockDiag, SocketQuery},
 };
 
-use super::{host::unread, is_orphan, orphan};
+use super::{holders, host::unread, is_orphan, orphan};
 
 /// The first version that shows TCP sockets which are bound and do not listen.
 pub(super) const SHOWS_BOUND: Version = Version::new(6, 8, 0);
@@ -169,25 +169,19 @@ pub(super) fn options(
         let why = "no program has that socket open any more, so nobody can read its options";
         return missing(why.into(), "try it");
     }
-    let unread: HashSet<u64> = sockets
-        .observed()
-        .filter(|s| s.options.reuseaddr.is_none() && !is_orphan(s.id))
-        .map(|s| s.id.0)
-        .collect();
-    let found = match proc.holders(&unread) {
-        Ok(found) => found,
-        Err(error) => return missing(format!("its holder cannot be looked for: {error}"), ""),
-    };
+    let unread: Vec<Socket> =
+        sockets.observed().filter(|s| s.options.reuseaddr.is_none()).copied().collect();
+    let found = holders::find(proc, &unread, true);
     let mut read = HashMap::new();
     let mut refused = None;
-    for holder in found.found.iter() {
-        if read.contains_key(&holder.inode) {
+    for hold in &found.holds {
+        if read.contains_key(&hold.inode) {
             continue;
         }
-        match of_descriptor(holder.pid, holder.fd) {
-            Ok(options) => drop(read.insert(holder.inode, options)),
-            Err(error) if holder.inode == id.0 => refused = Some(error),
-            Err(_) => {}
+        match holders::options(hold) {
+            Some(Ok(options)) => drop(read.insert(hold.inode, options)),
+            Some(Err(error)) if hold.inode == id.0 => refused = Some(error),
+            Some(Err(_)) | None => {}
         }
     }
     fill_in(sockets, &read);
@@ -197,7 +191,7 @@ pub(super) fn options(
             missing(format!("its options cannot be read: {error}"), more_rights)
         }
         (None, Some(error)) => missing(format!("its options cannot be read: {error}"), "try it"),
-        (None, None) if !found.is_complete() => missing(
+        (None, None) if found.hidden > 0 || found.hidepid => missing(
             "its options are to be read from the process that holds it, which I cannot see".into(),
             more_rights,
         ),

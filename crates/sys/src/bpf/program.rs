@@ -40,7 +40,11 @@ struct Instruction {
     immediate: i32,
 }
 
-/// A program being written. Every branch but those within [`Program::unless`] leads to its end.
+/// A branch that leads to a place not written yet.
+#[must_use]
+pub(super) struct Skip(usize);
+
+/// A program being written. Every branch but a [`Skip`] leads to its end.
 #[derive(Debug, Default)]
 pub(super) struct Program {
     instructions: Vec<Instruction>,
@@ -104,6 +108,23 @@ impl Program {
     pub(super) fn end_unless_either(&mut self, register: Reg, one: u32, other: u32) {
         self.push(0x16, register, R0, 1, one.cast_signed());
         self.end_unless(register, other);
+    }
+
+    /// Goes on at [`Program::land`] if the lower half of the register is this value.
+    pub(super) fn skip_if(&mut self, register: Reg, value: u32) -> Skip {
+        self.push(0x16, register, R0, 0, value.cast_signed());
+        Skip(self.instructions.len() - 1)
+    }
+
+    /// Goes on at [`Program::land`].
+    pub(super) fn skip(&mut self) -> Skip {
+        self.push(0x05, R0, R0, 0, 0);
+        Skip(self.instructions.len() - 1)
+    }
+
+    /// The place where a skip leads to.
+    pub(super) fn land(&mut self, skip: Skip) {
+        self.instructions[skip.0].offset = (self.instructions.len() - skip.0 - 1) as i16;
     }
 
     /// Adds the end, which every early end leads to: `return 0`.

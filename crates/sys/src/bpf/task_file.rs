@@ -14,9 +14,12 @@ pub struct Filter {
     pub netns: Option<u32>,
     /// Only those that listen or are not connected.
     pub unconnected: bool,
+    /// Also every Unix socket that has received something nobody has read, see
+    /// [`OpenSocket::is_unix`].
+    pub unix: bool,
 }
 
-/// A descriptor of a socket of IPv4 or IPv6 that has a local port.
+/// A descriptor of a socket of IPv4 or IPv6 that has a local port, or of a Unix socket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct OpenSocket {
     /// The process, as the initial pid namespace numbers it.
@@ -39,6 +42,8 @@ pub struct OpenSocket {
     pub reuseport: bool,
     /// `IPV6_V6ONLY`.
     pub v6only: bool,
+    /// A Unix socket, in whose queue descriptors may wait.
+    pub is_unix: bool,
 }
 
 const RECORD: usize = 48;
@@ -74,6 +79,7 @@ struct Layout {
     net_inode: i16,
     cookie: i16,
     group: i16,
+    queued: i16,
     flags: i16,
     reuse: (u32, u32),
     reuseport: u32,
@@ -145,6 +151,7 @@ impl Layout {
             net_inode: at(NET, &["ns", "inum"], 4)?,
             cookie: at(SOCK, &["__sk_common", "skc_cookie", "counter"], 8)?,
             group: at(SOCK, &["sk_reuseport_cb"], 8)?,
+            queued: at(SOCK, &["sk_receive_queue", "qlen"], 4)?,
             flags: reuse.0,
             reuse: (reuse.1, reuse.2),
             reuseport: reuseport.1,
@@ -176,6 +183,8 @@ impl Layout {
         p.load(Double, R9, R0, self.sk);
         p.end_if_zero(R9);
         p.load(Half, R1, R9, self.family);
+        p.store(Half, R10, place(46), R1);
+        let to_unix = filter.unix.then(|| p.skip_if(R1, libc::AF_UNIX as u32));
         p.end_unless_either(R1, libc::AF_INET as u32, libc::AF_INET6 as u32);
         p.load(Half, R1, R9, self.port);
         match filter.port {
@@ -186,11 +195,20 @@ impl Layout {
             p.load(Byte, R1, R9, self.state);
             p.end_unless_either(R1, LISTEN, CLOSE);
         }
-        p.load(Double, R1, R9, self.net);
-        p.load(Word, R1, R1, self.net_inode);
         if let Some(netns) = filter.netns {
+            p.load(Double, R1, R9, self.net);
+            p.load(Word, R1, R1, self.net_inode);
             p.end_unless(R1, netns);
         }
+        if let Some(to_unix) = to_unix {
+            let found = p.skip();
+            p.land(to_unix);
+            p.load(Word, R1, R9, self.queued);
+            p.end_if_zero(R1);
+            p.land(found);
+        }
+        p.load(Double, R1, R9, self.net);
+        p.load(Word, R1, R1, self.net_inode);
         p.store(Word, R10, place(40), R1);
         p.load(Double, R1, R9, self.cookie);
         p.store(Double, R10, place(0), R1);
@@ -205,7 +223,7 @@ impl Layout {
         p.load(Word, R1, R7, self.tgid);
         p.store(Word, R10, place(32), R1);
         p.load(Byte, R1, R9, self.flags);
-        p.store(Word, R10, place(44), R1);
+        p.store(Half, R10, place(44), R1);
         p.load(Double, R1, R6, 0);
         p.copy(R2, R10);
         p.add(R2, place(0).into());
@@ -218,7 +236,8 @@ impl Layout {
         let double =
             |at: usize| u64::from_ne_bytes([0, 1, 2, 3, 4, 5, 6, 7].map(|byte| bytes[at + byte]));
         let word = |at: usize| u32::from_ne_bytes([0, 1, 2, 3].map(|byte| bytes[at + byte]));
-        let flags = word(44);
+        let half = |at: usize| u16::from_ne_bytes([bytes[at], bytes[at + 1]]);
+        let flags = u32::from(half(44));
         OpenSocket {
             cookie: double(0),
             inode: double(8),
@@ -230,6 +249,7 @@ impl Layout {
             reuseaddr: flags >> self.reuse.0 & self.reuse.1 != 0,
             reuseport: flags >> self.reuseport & 1 != 0,
             v6only: flags >> self.v6only & 1 != 0,
+            is_unix: i32::from(half(46)) == libc::AF_UNIX,
         }
     }
 }

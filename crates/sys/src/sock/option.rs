@@ -33,6 +33,7 @@ options! {
     SOL_SOCKET libc::SO_TYPE, SO_TYPE "`SOCK_STREAM` and so on. Read only."
     SOL_SOCKET libc::SO_PROTOCOL, SO_PROTOCOL "The protocol. Read only."
     SOL_SOCKET libc::SO_ACCEPTCONN, SO_ACCEPTCONN "Whether it listens. Read only."
+    SOL_SOCKET libc::SO_PEEK_OFF, SO_PEEK_OFF "Where the next look begins; negative if at the front."
     SOL_SOCKET libc::SO_ERROR, SO_ERROR "The pending error, which reading clears."
     IPPROTO_IP libc::IP_FREEBIND, IP_FREEBIND "Bind addresses this host does not have."
     IPPROTO_IP libc::IP_TRANSPARENT, IP_TRANSPARENT

@@ -30,7 +30,7 @@ use portwise_model::Family;
 use crate::Trouble;
 
 #[cfg(target_os = "linux")]
-mod linux;
+pub(super) mod linux;
 mod namespace;
 mod process;
 mod socket;

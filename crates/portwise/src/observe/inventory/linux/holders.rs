@@ -3,16 +3,20 @@
 
 use std::collections::{HashMap, HashSet};
 
+use portwise_model::Family;
 use portwise_sys::{
     Errno, Error,
     bpf::task_file::{self, Filter},
     caps,
     ns::{self, Kind},
     proc::Proc,
+    unix,
 };
 
+use super::in_flight;
+
 use crate::observe::inventory::{
-    Holder, How, Inventory, Namespaces, NoHolder, Path, Query, States,
+    Holder, How, Inventory, Namespaces, NoHolder, Path, Query, Socket, States,
 };
 
 /// The inodes of the initial pid and time namespaces (`PROC_PID_INIT_INO`, `PROC_TIME_INIT_INO`).
@@ -31,6 +35,8 @@ pub(in crate::observe) struct Wanted {
     pub filter: Filter,
     /// Look in `/proc` only.
     pub no_bpf: bool,
+    /// One holder of each is enough.
+    pub one_is_enough: bool,
 }
 
 /// A descriptor of a wanted socket.
@@ -70,42 +76,54 @@ pub(in crate::observe) struct Search {
     pub why_not_faster: Option<String>,
 }
 
-/// Finds every descriptor of the wanted sockets.
+/// Finds every descriptor of the wanted sockets, those in flight too.
 pub(in crate::observe) fn search(proc: &Proc, wanted: &Wanted) -> Search {
     let mut search = Search::default();
     if wanted.sockets.is_empty() {
         return search;
     }
     search.outside = ns::own_id(Kind::Pid).is_ok_and(|id| id.inode != INITIAL_PID_NAMESPACE);
-    match by_bpf(wanted, search.outside) {
-        Ok(holds) => {
-            search.path = Path::Bpf;
-            search.holds = holds;
-            return search;
+    let carriers = match by_bpf(wanted, search.outside) {
+        Ok((holds, carriers)) => {
+            (search.path, search.holds) = (Path::Bpf, holds);
+            carriers
         }
-        Err(why) => search.why_not_faster = Some(why),
-    }
-    search.path = Path::Proc;
-    let inodes: HashSet<u64> = wanted.sockets.keys().copied().collect();
-    let Ok(found) = proc.holders(&inodes) else {
-        search.hidepid = true;
-        return search;
+        Err(why) => {
+            search.why_not_faster = Some(why);
+            by_proc(proc, wanted, &mut search)
+        }
     };
-    (search.hidden, search.hidepid) = (found.hidden, found.hidepid);
-    search.holds = found
-        .found
-        .iter()
-        .map(|h| Hold {
-            inode: h.inode,
-            holder: Holder { pid: h.pid, start: h.start, fd: h.fd, how: How::Open },
-            options: None,
-        })
-        .collect();
+    in_flight::find(&wanted.sockets, &carriers, &mut search.holds);
     search
 }
 
-/// Finds them by a walk within the kernel, or says why that cannot be done.
-fn by_bpf(wanted: &Wanted, outside: bool) -> Result<Vec<Hold>, String> {
+/// Finds them in `/proc`, and returns who has Unix sockets with messages waiting.
+fn by_proc(proc: &Proc, wanted: &Wanted, search: &mut Search) -> Vec<Hold> {
+    search.path = Path::Proc;
+    let carriers = unix::with_messages().unwrap_or_default();
+    let inodes: HashSet<u64> = wanted.sockets.keys().copied().chain(carriers).collect();
+    let found = match wanted.one_is_enough {
+        true => proc.first_holders(&wanted.sockets.keys().copied().collect()),
+        false => proc.holders(&inodes),
+    };
+    let Ok(found) = found else {
+        search.hidepid = true;
+        return Vec::new();
+    };
+    (search.hidden, search.hidepid) = (found.hidden, found.hidepid);
+    let holds = found.found.iter().map(|h| Hold {
+        inode: h.inode,
+        holder: Holder { pid: h.pid, start: h.start, fd: h.fd, how: How::Open },
+        options: None,
+    });
+    let (holds, carriers) = holds.partition(|hold| wanted.sockets.contains_key(&hold.inode));
+    search.holds = holds;
+    carriers
+}
+
+/// Finds them, and who has Unix sockets with messages waiting, by a walk within the kernel, or says
+/// why that cannot be done.
+fn by_bpf(wanted: &Wanted, outside: bool) -> Result<(Vec<Hold>, Vec<Hold>), String> {
     if wanted.no_bpf {
         return Err("--no-bpf was given".into());
     }
@@ -126,25 +144,29 @@ fn by_bpf(wanted: &Wanted, outside: bool) -> Result<Vec<Hold>, String> {
         // Two sockets may have had one inode, one after the other; never one cookie.
         cookie.is_some_and(|&cookie| cookie == socket.cookie || cookie == 0 || socket.cookie == 0)
     };
-    Ok(found
-        .iter()
-        .filter(|socket| fits(socket))
-        .map(|socket| Hold {
-            inode: socket.inode,
-            holder: Holder {
-                pid: socket.pid,
-                start: socket.start / TICK,
-                fd: socket.fd,
-                how: How::Open,
-            },
-            options: Some(Options {
-                reuseaddr: socket.reuseaddr,
-                reuseport: socket.reuseport,
-                v6only: socket.v6only,
-                group: socket.group,
-            }),
-        })
-        .collect())
+    let of = |is_unix: bool| {
+        let found = found.iter().filter(move |socket| socket.is_unix == is_unix);
+        found.filter(|socket| socket.is_unix || fits(socket)).map(hold).collect()
+    };
+    Ok((of(false), of(true)))
+}
+
+fn hold(socket: &task_file::OpenSocket) -> Hold {
+    Hold {
+        inode: socket.inode,
+        holder: Holder {
+            pid: socket.pid,
+            start: socket.start / TICK,
+            fd: socket.fd,
+            how: How::Open,
+        },
+        options: Some(Options {
+            reuseaddr: socket.reuseaddr,
+            reuseport: socket.reuseport,
+            v6only: socket.v6only,
+            group: socket.group,
+        }),
+    }
 }
 
 fn refused(error: &Error) -> String {
@@ -157,14 +179,9 @@ fn refused(error: &Error) -> String {
 
 /// Finds the holders of all sockets of an inventory that may have one.
 pub(super) fn find(proc: &Proc, query: &Query, inventory: &mut Inventory) {
-    let with_file = |at: usize| Some((inventory.sockets[at].inode?, at));
-    let places: HashMap<u64, usize> = (0..inventory.sockets.len()).filter_map(with_file).collect();
-    let cookie = |(&inode, &at): (&u64, &usize)| (inode, inventory.sockets[at].cookie);
-    let wanted = Wanted {
-        sockets: places.iter().map(cookie).collect(),
-        filter: filter(query, inventory),
-        no_bpf: query.no_bpf,
-    };
+    let (places, cookies) = places(&inventory.sockets);
+    let filter = filter(query, inventory);
+    let wanted = Wanted { sockets: cookies, filter, no_bpf: query.no_bpf, one_is_enough: false };
     let search = search(proc, &wanted);
     let unseen = &mut inventory.unseen;
     unseen.outside = search.outside && search.path != Path::None;
@@ -173,14 +190,19 @@ pub(super) fn find(proc: &Proc, query: &Query, inventory: &mut Inventory) {
     let mut groups: HashMap<u64, u32> = HashMap::new();
     let first = inventory.sockets.iter().filter_map(|s| s.group).max().map_or(0, |last| last + 1);
     for hold in &search.holds {
-        let Some(&at) = places.get(&hold.inode) else { continue };
-        let socket = &mut inventory.sockets[at];
-        socket.holders.push(hold.holder);
-        socket.no_holder = None;
-        if let Some(options) = hold.options {
+        let from = places.partition_point(|(inode, _)| *inode < hold.inode);
+        let here = places[from..].iter().take_while(|(inode, _)| *inode == hold.inode);
+        for (_, at) in here {
+            let socket = &mut inventory.sockets[*at];
+            socket.holders.push(hold.holder);
+            socket.no_holder = None;
+            // Those of a part of an MPTCP socket are not those of the whole.
+            let Some(options) = hold.options.filter(|_| here_is_one(&places, from)) else {
+                continue;
+            };
             socket.reuseaddr = Some(options.reuseaddr);
             socket.reuseport = Some(options.reuseport);
-            if socket.family == portwise_model::Family::Inet6 {
+            if socket.family == Family::Inet6 {
                 socket.v6only = Some(options.v6only);
             }
             if options.group != 0 && socket.group.is_none() {
@@ -198,6 +220,24 @@ pub(super) fn find(proc: &Proc, query: &Query, inventory: &mut Inventory) {
     }
 }
 
+/// Where the sockets with each inode are, by inode, and the cookies they have. An MPTCP socket and
+/// its first part have one inode, and the file is that of the first: then any cookie fits.
+fn places(sockets: &[Socket]) -> (Vec<(u64, usize)>, HashMap<u64, u64>) {
+    let with_file = |(at, socket): (usize, &Socket)| Some((socket.inode?, at));
+    let mut places: Vec<_> = sockets.iter().enumerate().filter_map(with_file).collect();
+    places.sort_unstable();
+    let mut cookies = HashMap::with_capacity(places.len());
+    for (inode, at) in &places {
+        let cookie = sockets[*at].cookie;
+        cookies.entry(*inode).and_modify(|known| *known = 0).or_insert(cookie);
+    }
+    (places, cookies)
+}
+
+fn here_is_one(places: &[(u64, usize)], from: usize) -> bool {
+    places.get(from + 1).is_none_or(|(next, _)| *next != places[from].0)
+}
+
 /// What all sockets of a query have in common.
 fn filter(query: &Query, inventory: &Inventory) -> Filter {
     let one = (query.namespaces != Namespaces::All).then(|| inventory.namespaces.first()).flatten();
@@ -205,5 +245,6 @@ fn filter(query: &Query, inventory: &Inventory) -> Filter {
         port: query.port,
         netns: one.and_then(|namespace| u32::try_from(namespace.inode).ok()),
         unconnected: query.states == States::Bound,
+        unix: true,
     }
 }

@@ -3,7 +3,8 @@
 mod cgroup;
 mod describe;
 mod forward;
-mod holders;
+pub(in crate::observe) mod holders;
+mod in_flight;
 mod list;
 mod netns;
 mod supervisor;
