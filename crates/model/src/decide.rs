@@ -225,9 +225,10 @@ pub fn path(kernel: KernelFamily, request: &Request) -> &'static [&'static Rule]
     match (kernel, request.call) {
         (KernelFamily::Linux, Call::Bind(_)) => linux::bind_path(family, protocol),
         (KernelFamily::Linux, Call::Listen(_)) => linux::LISTEN,
+        (KernelFamily::Linux, Call::Connect(_)) => linux::connect_path(protocol),
         (KernelFamily::Linux, Call::SetOption(option)) => linux::option_path(option),
         (KernelFamily::Xnu, Call::Bind(addr)) => xnu::bind_path(&request.socket, &addr),
         (KernelFamily::Xnu, Call::Listen(_)) => xnu::listen_path(&request.socket),
-        (KernelFamily::Xnu, Call::SetOption(_)) => &[],
+        (KernelFamily::Xnu, Call::SetOption(_) | Call::Connect(_)) => &[],
     }
 }

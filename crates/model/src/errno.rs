@@ -58,6 +58,7 @@ errnos! {
     ENETUNREACH "Network is unreachable",
     ECONNABORTED "Software caused connection abort",
     ECONNRESET "Connection reset by peer",
+    EPIPE "Broken pipe",
     EISCONN "Transport endpoint is already connected",
     ENOTCONN "Transport endpoint is not connected",
     ETIMEDOUT "Connection timed out",

@@ -46,7 +46,7 @@ pub use host::{
 };
 pub use kernel::{Feature, Kernel, KernelFamily, Version};
 pub use lookup::{Choice, Found, Packet, Receivers, lookup};
-pub use machine::Machine;
+pub use machine::{Answered, Machine};
 pub use program::{Executable, FileCapabilities, FileKind, Format, Inode, Mount, Program};
 pub use request::{Call, Request, SockOption};
 pub use rule::{Basis, Cite, Rule};
@@ -70,7 +70,7 @@ pub fn rules() -> alloc::vec::Vec<&'static Rule> {
 
 /// Every step of every kernel's lookup.
 pub fn choices() -> impl Iterator<Item = &'static Choice> {
-    linux::LOOKUP.iter().copied()
+    linux::LOOKUP.iter().chain(xnu::LOOKUP).copied()
 }
 
 /// Every feature of every kernel.

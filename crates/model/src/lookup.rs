@@ -9,7 +9,7 @@ use core::{
     net::{IpAddr, SocketAddr},
 };
 
-use crate::{Basis, Cite, Host, KernelFamily, Missing, Protocol, SocketId, linux};
+use crate::{Basis, Cite, Host, KernelFamily, Missing, Protocol, SocketId, linux, xnu};
 
 /// A packet as the socket layer sees it: after address translation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -104,11 +104,7 @@ pub struct Found {
 pub fn lookup(host: &Host, packet: &Packet) -> Result<Found, Missing> {
     match host.kernel.family {
         KernelFamily::Linux => linux::lookup(host, packet),
-        KernelFamily::Xnu => Err(crate::Missing::new(
-            crate::FactKey::Feature("lookup".into()),
-            "which socket gets a packet is not known for this kernel",
-            "try it",
-        )),
+        KernelFamily::Xnu => xnu::lookup(host, packet),
     }
 }
 

@@ -21,6 +21,8 @@ pub enum Call {
     Bind(SockAddr),
     /// `listen(2)` with this backlog.
     Listen(i32),
+    /// `connect(2)` to this address; with `AF_UNSPEC` it takes a connection apart.
+    Connect(SockAddr),
     /// `setsockopt(2)`.
     SetOption(SockOption),
 }
@@ -50,6 +52,8 @@ pub enum SockOption {
     PortRangeLow(bool),
     /// `SO_BINDTODEVICE` (Linux), an interface index; 0 clears it. `None`: no such device.
     BindToDevice(Option<u32>),
+    /// `SO_BROADCAST`.
+    Broadcast(bool),
 }
 
 impl SockOption {
@@ -66,6 +70,7 @@ impl SockOption {
             SockOption::LocalPortRange(..) => "local_port_range",
             SockOption::PortRangeLow(_) => "portrange",
             SockOption::BindToDevice(_) => "bindtodevice",
+            SockOption::Broadcast(_) => "broadcast",
         }
     }
 
@@ -84,6 +89,7 @@ impl SockOption {
                 options.local_port_range = (low != 0 || high != 0).then_some((low, high));
             }
             SockOption::PortRangeLow(on) => options.portrange_low = on,
+            SockOption::Broadcast(on) => options.broadcast = on,
             SockOption::BindToDevice(device) => socket.device = device.unwrap_or(socket.device),
         }
         socket

@@ -76,6 +76,9 @@ pub struct Options {
     pub local_port_range: Option<(u16, u16)>,
     /// `IP_PORTRANGE_LOW` of the BSDs and XNU.
     pub portrange_low: bool,
+    /// `SO_BROADCAST`.
+    #[cfg_attr(feature = "serde", serde(skip))]
+    pub broadcast: bool,
 }
 
 impl Options {
@@ -89,6 +92,7 @@ impl Options {
         bind_address_no_port: false,
         local_port_range: None,
         portrange_low: false,
+        broadcast: false,
     };
 }
 

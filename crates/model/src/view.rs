@@ -164,10 +164,10 @@ impl<'a> View<'a> {
         self.request().socket.protocol
     }
 
-    /// The address given to `bind`. Panics in a rule that is on no list of `bind`.
+    /// The address given to `bind` or `connect`. Panics in a rule of any other call.
     pub fn sockaddr(&self) -> &'a SockAddr {
         match &self.request().call {
-            Call::Bind(addr) => addr,
+            Call::Bind(addr) | Call::Connect(addr) => addr,
             call => unreachable!("a bind rule was asked about {call:?}"),
         }
     }

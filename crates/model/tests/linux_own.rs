@@ -9,5 +9,5 @@ fn no_scenario_disagrees() {
     let replayed: Replayed = text.lines().collect();
     println!("{replayed}");
     assert!(replayed.disagree.is_empty(), "{replayed}");
-    assert!(replayed.agree >= 75, "{replayed}");
+    assert!(replayed.agree >= 127, "{replayed}");
 }

@@ -119,7 +119,11 @@ fn orders(kernel: KernelFamily) -> String {
             Family::Inet6 => SockAddr::v6(Ipv6Addr::LOCALHOST, 80, 0),
         };
         let socket = Socket::new(SocketId(0), family, protocol, 0);
-        for (call, verb) in [(Call::Bind(addr), "bind"), (Call::Listen(1), "listen")] {
+        for (call, verb) in [
+            (Call::Bind(addr), "bind"),
+            (Call::Listen(1), "listen"),
+            (Call::Connect(addr), "connect"),
+        ] {
             let list = path(kernel, &Request { call, socket });
             if list.is_empty() {
                 continue;

@@ -1,6 +1,11 @@
 //! What a call that was answered does to the host.
 
-use super::{BUCKET_FORGETS_ON_CLOSE, bind6::zoned_device, lookup};
+use super::{
+    BUCKET_FORGETS_ON_CLOSE,
+    bind6::zoned_device,
+    lookup,
+    traffic::{of_family, sets_out},
+};
 use crate::{
     Call, Errno, Fact, FactKey, Family, Host, Missing, Outcome, Protocol, SockAddr, Socket, State,
     is_unspecified, needs_zone, v4_mapped,
@@ -40,6 +45,8 @@ pub fn settle(
             changed
         }
         (Call::Listen(_) | Call::SetOption(_), Outcome::Errno(_)) => *socket,
+        // What a connection does depends on its other end: see `Machine`.
+        (Call::Connect(_), _) => *socket,
     }
 }
 
@@ -97,7 +104,7 @@ fn listen(host: &mut Host, socket: &Socket, port: Option<u16>) -> Socket {
 }
 
 /// Puts a socket on its port, where the kernel would put it, and returns it as it is there.
-fn insert(host: &mut Host, socket: Socket) -> Socket {
+pub(super) fn insert(host: &mut Host, socket: Socket) -> Socket {
     let shares = socket.options.reuseport == Some(true);
     let socket = match socket.protocol {
         Protocol::Udp if shares && socket.family == Family::Inet6 => host.sockets.push_back(socket),
@@ -113,7 +120,7 @@ fn remember(host: &mut Host, socket: &Socket) {
     }
 }
 
-fn replace(host: &mut Host, socket: &Socket) {
+pub(super) fn replace(host: &mut Host, socket: &Socket) {
     if let Some(there) = host.sockets.get_mut(socket.port, socket.id) {
         *there = *socket;
     }
@@ -155,16 +162,7 @@ pub fn connected(
     child: crate::SocketId,
     (src, dst): (IpAddr, IpAddr),
 ) -> (Socket, Socket) {
-    let of_family = |family: Family, ip: IpAddr| match (family, ip) {
-        (Family::Inet6, IpAddr::V4(ip)) => IpAddr::V6(ip.to_ipv6_mapped()),
-        _ => ip,
-    };
-    let known = host.sockets.get(client.id).is_some();
-    let mut near = Socket { state: State::Established, ..*client };
-    if is_unspecified(near.ip) {
-        near.ip = of_family(client.family, src);
-    }
-    near.remote = Some((of_family(client.family, dst), listener.port).into());
+    let near = sets_out(host, client, src, (dst, listener.port).into());
     let far = Socket {
         id: child,
         state: State::Established,
@@ -173,11 +171,6 @@ pub fn connected(
         port_by_bind: Some(false),
         ..lookup::leave(listener)
     };
-    if known {
-        replace(host, &near);
-    } else {
-        near = host.sockets.push_front(near);
-    }
     let far = host.sockets.push_front(far);
     (near, far)
 }

@@ -5,6 +5,7 @@ pub mod bind4;
 pub mod bind6;
 pub mod bucket;
 pub mod conflict;
+pub mod connect;
 pub mod effects;
 pub mod exec;
 pub mod features;
@@ -14,6 +15,7 @@ pub mod listen;
 pub mod lookup;
 pub mod option;
 pub mod port;
+pub mod traffic;
 pub mod udp;
 
 pub use bucket::{Bucket, Buckets};
@@ -107,6 +109,33 @@ pub static LISTEN: &[&Rule] = &[
     &listen::AUTOMATIC_PORT,
 ];
 
+/// `connect` on a TCP socket: `__inet_stream_connect`, `tcp_v4_connect`, `tcp_v6_connect`.
+pub static CONNECT_TCP: &[&Rule] = &[
+    &connect::SOCKADDR_BOUNDS,
+    &connect::UNCONNECTED,
+    &connect::SOCKADDR_LENGTH,
+    &connect::ADDRESS_FAMILY,
+    &connect::STREAM_GROUP,
+    &connect::ZONE,
+    &connect::MAPPED_V6ONLY,
+    &connect::SOURCE_ADDRESS,
+    &connect::AUTOMATIC_PORT,
+    &connect::UNIQUE,
+];
+
+/// `connect` on a UDP socket: `inet_dgram_connect`, `__ip4_datagram_connect`,
+/// `__ip6_datagram_connect`.
+pub static CONNECT_UDP: &[&Rule] = &[
+    &connect::SOCKADDR_BOUNDS,
+    &connect::UDP_AUTOMATIC_PORT,
+    &connect::SOCKADDR_LENGTH,
+    &connect::ADDRESS_FAMILY,
+    &connect::MAPPED_V6ONLY,
+    &connect::ZONE,
+    &connect::SOURCE_ADDRESS,
+    &connect::BROADCAST,
+];
+
 /// `setsockopt` of `IPV6_V6ONLY`.
 pub static SET_V6ONLY: &[&Rule] = &[&option::V6ONLY_FAMILY, &option::V6ONLY_UNBOUND];
 /// `setsockopt` of `IP_TRANSPARENT`.
@@ -123,6 +152,8 @@ pub static PATHS: &[&[&Rule]] = &[
     BIND6_TCP,
     BIND6_UDP,
     LISTEN,
+    CONNECT_TCP,
+    CONNECT_UDP,
     SET_V6ONLY,
     SET_TRANSPARENT,
     SET_DEVICE,
@@ -137,6 +168,14 @@ pub fn bind_path(family: Family, protocol: Protocol) -> &'static [&'static Rule]
         (Family::Inet, Protocol::Udp) => BIND4_UDP,
         (Family::Inet6, Protocol::Tcp) => BIND6_TCP,
         (Family::Inet6, Protocol::Udp) => BIND6_UDP,
+    }
+}
+
+/// The rules of `connect`, in the kernel's order.
+pub fn connect_path(protocol: Protocol) -> &'static [&'static Rule] {
+    match protocol {
+        Protocol::Tcp => CONNECT_TCP,
+        Protocol::Udp => CONNECT_UDP,
     }
 }
 

@@ -1,12 +1,12 @@
 //! What `bind` asks of the port itself, for both families and protocols.
 
 use super::{
-    MEASURED, UNPRIVILEGED_PORT_START, cite, conflict, effects::bound_socket, fixes,
-    gate::CGROUP_PROGRAM, udp,
+    MEASURED, UNPRIVILEGED_PORT_START, cite, conflict, connect, effects::bound_socket, fixes,
+    gate::CGROUP_PROGRAM, traffic, udp,
 };
 use crate::{
     CAP_NET_BIND_SERVICE, Errno, FactKey, Host, LocalPorts, Missing, Outcome, Protocol, Rule,
-    Socket, State, View,
+    SockAddr, Socket, State, View,
 };
 
 /// Low ports want a capability.
@@ -120,6 +120,28 @@ pub fn automatic_port(host: &Host, asking: &Socket) -> Result<Option<u16>, Missi
             Protocol::Tcp => others.any(|other| conflict::meet(&at_port, other)),
             Protocol::Udp => others.any(|other| udp::keeps_automatic_port(&at_port, other)),
         };
+        if !taken {
+            return Ok(Some(port));
+        }
+    }
+    Ok(None)
+}
+
+/// Returns the lowest port from which `socket` could be connected to `addr`: one that only other
+/// connections have, each to somewhere else.
+pub fn connect_port(host: &Host, socket: &Socket, addr: &SockAddr) -> Result<Option<u16>, Missing> {
+    let ports = host.local_ports.get()?;
+    let (low, high) = range(ports, socket.options.local_port_range);
+    let reserved = |port: u16| ports.reserved.iter().any(|&(a, b)| (a..=b).contains(&port));
+    let dst = traffic::destination(socket, addr);
+    let src = traffic::source(host, socket, dst).unwrap_or(socket.ip);
+    drop(host.sockets.all()?);
+    for port in (low..=high).filter(|&port| !reserved(port)) {
+        let mut others = host.sockets.on(port)?.iter().filter(|s| s.protocol == Protocol::Tcp);
+        let taken = others.any(|other| {
+            other.port_by_connect == Some(false)
+                || connect::is_same(other, (src, port), (dst, addr.port))
+        });
         if !taken {
             return Ok(Some(port));
         }

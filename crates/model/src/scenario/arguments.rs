@@ -9,8 +9,8 @@ use super::{
     replay::Replay,
 };
 use crate::{
-    AF_INET, AF_INET6, AF_UNSPEC, CAP_NET_ADMIN, CAP_NET_BIND_SERVICE, CAP_NET_RAW, CapSet, Family,
-    Outcome, SockAddr, SockOption,
+    AF_INET, AF_INET6, AF_UNSPEC, CAP_NET_ADMIN, CAP_NET_BIND_SERVICE, CAP_NET_RAW, CapSet, Errno,
+    Family, Outcome, SockAddr, SockOption,
 };
 
 impl<B: Backend> Replay<'_, B> {
@@ -30,6 +30,7 @@ impl<B: Backend> Replay<'_, B> {
             "freebind" | "v6freebind" => SockOption::Freebind(on()?),
             "transparent" | "v6transparent" => SockOption::Transparent(on()?),
             "bind_address_no_port" => SockOption::BindAddressNoPort(on()?),
+            "broadcast" => SockOption::Broadcast(on()?),
             "portrange" => SockOption::PortRangeLow(value.text() == Some("low")),
             "local_port_range" => match value {
                 Value::List(ends) => {
@@ -49,8 +50,10 @@ impl<B: Backend> Replay<'_, B> {
 
     /// The address of a step, laid out as it says.
     pub(super) fn address(&mut self, step: &Step) -> Result<SockAddr, Unsupported> {
-        if step.rawaddr.is_some() {
-            return Err(Unsupported("rawaddr".into()));
+        if let Some(hex) = &step.rawaddr {
+            let mut addr = raw(hex).ok_or_else(|| Unsupported(format!("rawaddr {hex}")))?;
+            addr.len = step.addrlen.map_or(addr.len, |len| len as u32);
+            return Ok(addr);
         }
         let text = step.addr.as_deref().unwrap_or("0.0.0.0");
         let (text, zone) = match text.split_once('%') {
@@ -125,6 +128,26 @@ impl<B: Backend> Replay<'_, B> {
     }
 }
 
+/// A `sockaddr` byte for byte. What is missing is 0.
+fn raw(hex: &str) -> Option<SockAddr> {
+    let digits: Vec<u8> = hex.bytes().filter(|b| !b.is_ascii_whitespace()).collect();
+    let mut bytes = [0_u8; 28];
+    for (at, pair) in digits.chunks(2).enumerate() {
+        let byte = u8::from_str_radix(core::str::from_utf8(pair).ok()?, 16).ok()?;
+        if let Some(there) = bytes.get_mut(at) {
+            *there = byte;
+        }
+    }
+    Some(SockAddr {
+        family: u16::from_ne_bytes([bytes[0], bytes[1]]),
+        port: u16::from_be_bytes([bytes[2], bytes[3]]),
+        word: bytes[4..8].try_into().ok()?,
+        wide: bytes[8..24].try_into().ok()?,
+        scope: u32::from_ne_bytes(bytes[24..28].try_into().ok()?),
+        len: digits.len().div_ceil(2) as u32,
+    })
+}
+
 /// Who makes the call of a step.
 pub(super) fn who(step: &Step) -> Result<Who, Unsupported> {
     let Some(names) = &step.caps else {
@@ -146,8 +169,13 @@ pub(super) fn who(step: &Step) -> Result<Who, Unsupported> {
 pub(super) fn expected(step: &Step) -> Result<Vec<Outcome>, Unsupported> {
     let one = |value: &Value| {
         let name = value.text().unwrap_or_default();
+        if name == "timeout" {
+            return Ok(Outcome::Errno(Errno::ETIMEDOUT));
+        }
         // A failed setsockopt is written `setopt:NAME:ERRNO`.
         let errno = name.rsplit(':').next().unwrap_or_default();
+        // Winsock has the same names with a prefix.
+        let errno = errno.strip_prefix("WSA").unwrap_or(errno);
         Outcome::from_name(errno).ok_or_else(|| Unsupported(format!("outcome {name}")))
     };
     match &step.expect {

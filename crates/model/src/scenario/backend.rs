@@ -1,7 +1,7 @@
 //! What a scenario is played on.
 
 use alloc::{string::String, vec::Vec};
-use core::net::IpAddr;
+use core::net::{IpAddr, SocketAddr};
 
 use crate::{Call, CapSet, Family, Outcome, Protocol, SockAddr, SocketId};
 
@@ -31,6 +31,34 @@ pub struct Unsupported(pub String);
 /// What a call answered, or may answer.
 pub type Answer = Result<Vec<Outcome>, Unsupported>;
 
+/// A packet from a client that is made for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Probe {
+    /// The family of the client's socket.
+    pub family: Family,
+    /// TCP connects, UDP sends.
+    pub protocol: Protocol,
+    /// Where to.
+    pub addr: SockAddr,
+    /// From where: the address and port the client is bound to.
+    pub src: (Option<IpAddr>, u16),
+    /// Whether the client is in the peer namespace.
+    pub from_peer: bool,
+    /// How long it waits, in milliseconds.
+    pub timeout: u64,
+}
+
+/// What became of a probe.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Reached {
+    /// One of these got it: by chance, if there are several.
+    OneOf(Vec<SocketId>),
+    /// Each of these got it.
+    All(Vec<SocketId>),
+    /// Nobody got it, and the client was told this.
+    Nobody(Outcome),
+}
+
 /// The model, or a kernel. Calls are made on sockets named by ids that the caller chooses.
 pub trait Backend {
     /// `socket(2)`.
@@ -57,6 +85,47 @@ pub trait Backend {
 
     /// `accept(2)`; the new socket is `child`.
     fn accept(&mut self, listener: SocketId, child: SocketId, who: Who) -> Answer;
+
+    /// `send(2)`, or `sendto(2)` an address.
+    fn send(&mut self, id: SocketId, addr: Option<SockAddr>, who: Who) -> Answer {
+        let _ = (id, addr, who);
+        Err(Unsupported("op send".into()))
+    }
+
+    /// `recv(2)` of 16 bytes, waiting for a moment.
+    fn receive(&mut self, id: SocketId, who: Who) -> Answer {
+        let _ = (id, who);
+        Err(Unsupported("op recv".into()))
+    }
+
+    /// `shutdown(2)`, reading and writing.
+    fn shutdown(&mut self, id: SocketId, read: bool, write: bool, who: Who) -> Answer {
+        let _ = (id, read, write, who);
+        Err(Unsupported("op shutdown".into()))
+    }
+
+    /// `getpeername(2)`: address and port, if it is connected.
+    fn peer(&mut self, id: SocketId) -> Result<Option<(IpAddr, u16)>, Unsupported> {
+        let _ = id;
+        Err(Unsupported("op getpeername".into()))
+    }
+
+    /// Sends a packet and says who got it.
+    fn probe(&mut self, probe: &Probe, who: Who) -> Result<Reached, Unsupported> {
+        let _ = (probe, who);
+        Err(Unsupported("op probe".into()))
+    }
+
+    /// Which socket gets a packet to an address and port of this host, and whether it listens;
+    /// a pure question.
+    fn lookup(
+        &mut self,
+        protocol: Protocol,
+        to: SocketAddr,
+    ) -> Result<(Reached, bool), Unsupported> {
+        let _ = (protocol, to);
+        Err(Unsupported("op lookup".into()))
+    }
 
     /// The index of the interface with this name.
     fn device(&mut self, name: &str) -> Option<u32>;

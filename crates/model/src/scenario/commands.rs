@@ -3,7 +3,11 @@
 use alloc::{format, vec::Vec};
 use core::net::IpAddr;
 
-use super::{Unsupported, world::World};
+use super::{
+    Unsupported,
+    path::{Leads, Net},
+    world::World,
+};
 use crate::Host;
 
 impl World {
@@ -49,11 +53,30 @@ impl World {
                     }
                     ["route", "add", "local", dst, "dev", name] => match prefixed(dst)? {
                         (IpAddr::V4(ip), prefix) => self.add_local_route(host, ip, prefix, name),
-                        // IPv6 asks the addresses, not the routes.
-                        (IpAddr::V6(_), _) => Ok(()),
+                        // `bind` of IPv6 asks the addresses, packets ask the routes.
+                        (IpAddr::V6(_), _) => {
+                            self.local6.push(Net::parse(dst)?);
+                            Ok(())
+                        }
                     },
-                    // Changes where packets go, not what may be bound.
-                    ["route", "add", "blackhole", _] => Ok(()),
+                    ["route", "add", "blackhole", net] => {
+                        self.routes.push((Net::parse(net)?, Leads::Nowhere));
+                        Ok(())
+                    }
+                    ["route", "add", net, "via", gateway] => {
+                        self.routes.push((Net::parse(net)?, Leads::Via(gateway.parse().ok()?)));
+                        Ok(())
+                    }
+                    ["route", "add", net, "dev", name] => {
+                        let over = Leads::Over((*name).into());
+                        self.routes.push((Net::parse(net)?, over));
+                        Ok(())
+                    }
+                    ["route", "del", net] => {
+                        let gone = Net::parse(net)?;
+                        self.routes.retain(|(net, _)| *net != gone);
+                        Ok(())
+                    }
                     _ => return None,
                 }
             }

@@ -8,10 +8,12 @@ mod backend;
 mod commands;
 pub mod format;
 mod modelled;
+mod packets;
+mod path;
 mod replay;
 mod world;
 
-pub use backend::{Answer, Backend, Unsupported, Who};
+pub use backend::{Answer, Backend, Probe, Reached, Unsupported, Who};
 pub use format::Scenario;
 pub use modelled::Modelled;
 pub use replay::{Replay, StepResult, Tally};

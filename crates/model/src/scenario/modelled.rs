@@ -1,12 +1,17 @@
 //! The model as a backend.
 
 use alloc::{format, vec, vec::Vec};
-use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use core::net::{IpAddr, SocketAddr};
 
-use super::{Answer, Backend, Unsupported, Who, world::World};
+use super::{Answer, Backend, Probe, Reached, Unsupported, Who, path::Way, world::World};
 use crate::{
-    Call, Errno, Fact, Family, Finding, Host, KernelFamily, Machine, Outcome, Protocol, Rule,
-    SockAddr, SocketId, State, Subject, linux::port::automatic_port,
+    AF_UNSPEC, Answered, Call, Errno, Fact, Family, Finding, Host, KernelFamily, Machine, Outcome,
+    Packet, Protocol, Receivers, Rule, SockAddr, Socket, SocketId, State, Subject,
+    linux::{
+        port::{automatic_port, connect_port},
+        traffic::{arrives_on, destination, source},
+    },
+    lookup,
 };
 
 /// A made-up host on which calls are decided.
@@ -61,23 +66,85 @@ impl Modelled {
         }
     }
 
-    /// The listener that surely gets a connection to `dst`, if that can be told without the
-    /// rules of lookup: no other TCP socket is on the port.
-    fn only_listener(&self, dst: IpAddr, port: u16) -> Option<SocketId> {
-        let on_port = self.machine.host.sockets.on(port).ok()?;
-        let mut tcp = on_port.iter().filter(|s| s.protocol == Protocol::Tcp);
-        let (listener, rest) = (tcp.next()?, tcp.next());
-        let wildcard = match (listener.ip, dst) {
-            (IpAddr::V4(ip), IpAddr::V4(_)) => ip.is_unspecified(),
-            (IpAddr::V6(ip), IpAddr::V6(_)) => ip.is_unspecified(),
-            (IpAddr::V6(ip), IpAddr::V4(_)) => ip.is_unspecified() && !listener.v6only,
-            (IpAddr::V4(_), IpAddr::V6(_)) => false,
+    /// What the kernel of the machine is, for what only Linux has rules for.
+    fn only_linux(&self, what: &str) -> Result<(), Unsupported> {
+        match self.machine.host.kernel.family {
+            KernelFamily::Linux => Ok(()),
+            _ => Err(Unsupported(format!("{what} on this kernel"))),
+        }
+    }
+
+    /// Connects a TCP socket whose call passed every rule.
+    fn connect_tcp(&mut self, id: SocketId, addr: &SockAddr) -> Answer {
+        let no = |why: &str| Err(Unsupported(format!("connect: {why}")));
+        let Some(&socket) = self.machine.get(id) else { return no("no such socket") };
+        let host = &self.machine.host;
+        let dst = destination(&socket, addr);
+        let Some(src) = source(host, &socket, dst) else { return no("only to this host") };
+        if (src, socket.port) == (dst, addr.port) {
+            return no("a socket to itself is not modelled");
+        }
+        let answered = match self.machine.answers(id, addr) {
+            Ok(answered) => answered,
+            Err(missing) => return no(&missing.why),
         };
-        let gets = rest.is_none()
-            && listener.state == State::Listen
-            && listener.device == 0
-            && (wildcard || listener.ip == dst);
-        gets.then_some(listener.id)
+        let Some(answered) = answered else { return no("where it ends is not modelled") };
+        if socket.port == 0 {
+            let Ok(Some(port)) = connect_port(host, &socket, addr) else {
+                return no("no port left");
+            };
+            self.machine.autobind(id, port);
+        }
+        match answered {
+            Answered::Accepted(listeners) => {
+                let [listener] = listeners.as_slice() else {
+                    return no("which one of a group gets it is chance");
+                };
+                let child = SocketId(self.next_child);
+                self.next_child += 1;
+                self.machine.connect(id, *listener, child, (src, dst));
+                Ok(vec![Outcome::Ok])
+            }
+            Answered::Refused => {
+                self.machine.disconnect(id);
+                Ok(vec![Outcome::Errno(Errno::ECONNREFUSED)])
+            }
+            Answered::Silent => {
+                self.machine.sets_out(id, addr);
+                Ok(vec![Outcome::Errno(Errno::ETIMEDOUT)])
+            }
+        }
+    }
+
+    /// A port for a UDP socket that has none.
+    fn udp_port(&self, id: SocketId) -> u16 {
+        self.automatic_port(id, &Call::Listen(0)).unwrap_or(0)
+    }
+
+    /// The way of a probe to the socket layer of this host.
+    fn way(&self, probe: &Probe, dst: IpAddr) -> Result<Way, Unsupported> {
+        let host = &self.machine.host;
+        let src = probe.src.0;
+        if probe.from_peer {
+            return self.world.way_of_peer(host, src, dst);
+        }
+        let any = probe.family.unspecified();
+        let client = Socket {
+            ip: src.unwrap_or(any),
+            ..Socket::new(SocketId::ASKING, probe.family, probe.protocol, 0)
+        };
+        let by_route = || {
+            let lo = host.interfaces.value()?.by_name("lo")?;
+            self.world.has_local6(dst).then_some((dst, lo.index))
+        };
+        let way = match (source(host, &client, dst), arrives_on(host, dst)) {
+            (Some(src), Some(device)) => Some((src, device)),
+            _ => by_route(),
+        };
+        match way {
+            Some((src, device)) => Ok(Way::Arrives(src, device)),
+            None => Err(Unsupported(format!("a probe to {dst}, which is not this host's"))),
+        }
     }
 }
 
@@ -116,7 +183,7 @@ impl Backend for Modelled {
             IpAddr::V6(ip) if ip.is_unicast_link_local() => socket.device,
             _ => 0,
         };
-        Ok((socket.ip, zone, socket.port))
+        Ok((socket.ip, zone, self.machine.shown_port(id)))
     }
 
     fn option(&mut self, id: SocketId, name: &str) -> Result<i64, Unsupported> {
@@ -139,55 +206,140 @@ impl Backend for Modelled {
     }
 
     fn connect(&mut self, id: SocketId, addr: SockAddr, who: Who) -> Answer {
-        let no = |why: &str| Err(Unsupported(format!("connect: {why}")));
-        let Some(&socket) = self.machine.get(id) else { return no("no such socket") };
-        let alone = |port: u16| {
-            let list = self.machine.host.sockets.on(port).unwrap_or(&[]);
-            list.iter().all(|s| s.id == id || s.protocol != Protocol::Tcp)
+        self.only_linux("connect")?;
+        let call = Call::Connect(addr);
+        let possible = self.call(id, call, who)?;
+        let Some(&socket) = self.machine.get(id) else {
+            return Err(Unsupported("no such socket".into()));
         };
-        if socket.port != 0 && !alone(socket.port) {
-            return no("whether the connection is unique is not modelled");
+        let [outcome] = possible.as_slice() else { return Ok(possible) };
+        let is_udp = socket.protocol == Protocol::Udp;
+        match outcome {
+            Outcome::Ok if addr.family == AF_UNSPEC => {
+                self.machine.disconnect(id);
+            }
+            Outcome::Ok if is_udp => {
+                let port = self.udp_port(id);
+                self.machine.connect_udp(id, &addr, port);
+            }
+            Outcome::Ok => return self.connect_tcp(id, &addr),
+            // Past the first checks a UDP socket has its port, and a TCP socket loses what was
+            // chosen for it.
+            Outcome::Errno(errno) if is_udp && !matches!(errno, Errno::EAGAIN) && addr.len >= 2 => {
+                let port = self.udp_port(id);
+                self.machine.autobind_udp(id, port);
+            }
+            Outcome::Errno(Errno::EADDRNOTAVAIL) if !is_udp => {
+                self.machine.disconnect(id);
+            }
+            Outcome::Errno(_) => {}
         }
-        if socket.protocol != Protocol::Tcp || socket.state != State::Closed || socket.device != 0 {
-            return no("only a fresh TCP socket without a device is modelled");
-        }
-        let dst = match addr.ip(socket.family) {
-            IpAddr::V6(ip) => ip.to_ipv4_mapped().map_or(IpAddr::V6(ip), IpAddr::V4),
-            ip => ip,
-        };
-        if !dst.is_loopback() {
-            return no("only to a loopback address");
-        }
-        let on_port = self.machine.host.sockets.on(addr.port);
-        if on_port.is_ok_and(|list| list.iter().all(|s| s.protocol != Protocol::Tcp)) {
-            return no("refused: the state it leaves is not modelled");
-        }
-        let Some(listener) = self.only_listener(dst, addr.port) else {
-            return no("which socket gets it is not modelled");
-        };
-        if socket.port == 0 {
-            let call = Call::Listen(0);
-            let Some(port) = self.automatic_port(id, &call) else { return no("no port left") };
-            self.machine.autobind(id, port);
-        }
-        let _ = who;
-        let src = match (socket.ip, dst) {
-            (IpAddr::V4(ip), _) if !ip.is_unspecified() => ip.into(),
-            (IpAddr::V6(ip), IpAddr::V6(_)) if !ip.is_unspecified() => ip.into(),
-            (_, IpAddr::V4(_)) => Ipv4Addr::LOCALHOST.into(),
-            (_, IpAddr::V6(_)) => Ipv6Addr::LOCALHOST.into(),
-        };
-        let child = SocketId(self.next_child);
-        self.next_child += 1;
-        self.machine.connect(id, listener, child, (src, dst));
-        Ok(vec![Outcome::Ok])
+        Ok(possible)
     }
 
     fn accept(&mut self, listener: SocketId, child: SocketId, who: Who) -> Answer {
-        Ok(vec![match self.machine.accept(listener, child, who.uid) {
-            true => Outcome::Ok,
-            false => Outcome::Errno(Errno::EAGAIN),
-        }])
+        self.only_linux("accept")?;
+        let errno = match self.machine.get(listener).copied() {
+            Some(s) if s.protocol == Protocol::Udp => Errno::EOPNOTSUPP,
+            Some(s) if s.state != State::Listen => Errno::EINVAL,
+            _ if self.machine.accept(listener, child, who.uid) => return Ok(vec![Outcome::Ok]),
+            _ => Errno::EAGAIN,
+        };
+        Ok(vec![Outcome::Errno(errno)])
+    }
+
+    fn send(&mut self, id: SocketId, addr: Option<SockAddr>, _: Who) -> Answer {
+        self.only_linux("send")?;
+        let no = |why: &str| Err(Unsupported(format!("send: {why}")));
+        let Some(&socket) = self.machine.get(id) else { return no("no such socket") };
+        if socket.protocol == Protocol::Tcp {
+            let sent = self.machine.send_tcp(id);
+            return sent
+                .map_or_else(|| no("to where is not modelled"), |outcome| Ok(vec![outcome]));
+        }
+        if let Some(errno) = self.machine.pending_error(id) {
+            return Ok(vec![Outcome::Errno(errno)]);
+        }
+        if addr.is_none() && socket.remote.is_none() {
+            return Ok(vec![Outcome::Errno(Errno::EDESTADDRREQ)]);
+        }
+        if socket.port == 0 {
+            match self.automatic_port(id, &Call::Listen(0)) {
+                Some(port) => self.machine.autobind_udp(id, port),
+                None => return Ok(vec![Outcome::Errno(Errno::EAGAIN)]),
+            }
+        }
+        match self.machine.send_udp(id, addr.as_ref()) {
+            Ok(Some(())) => Ok(vec![Outcome::Ok]),
+            Ok(None) => no("to where is not modelled"),
+            Err(missing) => no(&missing.why),
+        }
+    }
+
+    fn receive(&mut self, id: SocketId, _: Who) -> Answer {
+        self.only_linux("recv")?;
+        self.machine.receive(id).ok_or_else(|| Unsupported("no such socket".into()))
+    }
+
+    fn shutdown(&mut self, id: SocketId, read: bool, write: bool, _: Who) -> Answer {
+        self.only_linux("shutdown")?;
+        match self.machine.shutdown(id, read, write) {
+            Some(outcome) => Ok(vec![outcome]),
+            None => Err(Unsupported("shutdown: what it leaves is not modelled".into())),
+        }
+    }
+
+    fn peer(&mut self, id: SocketId) -> Result<Option<(IpAddr, u16)>, Unsupported> {
+        self.only_linux("getpeername")?;
+        let socket = self.machine.get(id).ok_or_else(|| Unsupported("no such socket".into()))?;
+        Ok(socket.remote.map(|remote| (remote.ip(), remote.port())))
+    }
+
+    fn probe(&mut self, probe: &Probe, _: Who) -> Result<Reached, Unsupported> {
+        self.only_linux("probe")?;
+        let client = Socket::new(SocketId::ASKING, probe.family, probe.protocol, 0);
+        let dst = destination(&client, &probe.addr);
+        let (src, device) = match self.way(probe, dst)? {
+            Way::Arrives(src, device) => (src, device),
+            Way::Ends(outcome) => return Ok(Reached::Nobody(outcome)),
+        };
+        let packet = Packet {
+            protocol: probe.protocol,
+            src: SocketAddr::new(src.to_canonical(), probe.src.1),
+            dst: SocketAddr::new(dst, probe.addr.port),
+            device,
+            vrf: 0,
+            broadcast: false,
+        };
+        let found = lookup(&self.machine.host, &packet)
+            .map_err(|missing| Unsupported(format!("probe: {}", missing.why)))?;
+        Ok(match found.to {
+            Receivers::One(id) => Reached::OneOf(vec![id]),
+            Receivers::OneOf(ids) => Reached::OneOf(ids),
+            Receivers::All(ids) => Reached::All(ids),
+            Receivers::Nobody if probe.protocol == Protocol::Udp => Reached::Nobody(Outcome::Ok),
+            Receivers::Nobody => Reached::Nobody(Outcome::Errno(Errno::ECONNREFUSED)),
+        })
+    }
+
+    fn lookup(
+        &mut self,
+        protocol: Protocol,
+        dst: SocketAddr,
+    ) -> Result<(Reached, bool), Unsupported> {
+        let src = SocketAddr::new(dst.ip(), 0);
+        let packet = Packet { protocol, src, dst, device: 0, vrf: 0, broadcast: false };
+        let found = lookup(&self.machine.host, &packet);
+        let found = found.map_err(|missing| Unsupported(format!("lookup: {}", missing.why)))?;
+        let of = |id: &SocketId| self.machine.get(*id).is_some_and(|s| s.state == State::Listen);
+        let listens = !found.to.ids().is_empty() && found.to.ids().iter().all(of);
+        let reached = match found.to {
+            Receivers::One(id) => Reached::OneOf(vec![id]),
+            Receivers::OneOf(ids) => Reached::OneOf(ids),
+            Receivers::All(ids) => Reached::All(ids),
+            Receivers::Nobody => Reached::Nobody(Outcome::Ok),
+        };
+        Ok((reached, listens))
     }
 
     fn device(&mut self, name: &str) -> Option<u32> {

@@ -14,7 +14,7 @@ use super::{
     arguments::{expected, who},
     format::{Scenario, Step, Value},
 };
-use crate::{Call, Family, Outcome, Protocol, SocketId};
+use crate::{AF_UNSPEC, Call, Family, Outcome, Protocol, SockAddr, SocketId};
 
 /// How one step ended.
 #[derive(Clone, Debug, PartialEq)]
@@ -53,13 +53,13 @@ impl Tally {
 /// A scenario being played.
 pub struct Replay<'a, B> {
     pub(super) backend: &'a mut B,
-    names: BTreeMap<String, (SocketId, Family)>,
+    pub(super) names: BTreeMap<String, (SocketId, Family)>,
     pub(super) ports: BTreeMap<String, u16>,
     next_id: u64,
 }
 
 /// What a step is compared by.
-enum Done {
+pub(super) enum Done {
     /// An answer, against `expect`.
     Answer(Vec<Outcome>),
     /// A text, against what the step says it is.
@@ -146,6 +146,15 @@ impl<'a, B: Backend> Replay<'a, B> {
                 self.names.insert(name, (child, family));
                 Ok(Done::Answer(possible))
             }
+            "disconnect" => {
+                let id = self.named(step)?;
+                let addr = SockAddr { family: AF_UNSPEC, ..SockAddr::v4([0; 4].into(), 0) };
+                self.backend.connect(id, addr, who).map(Done::Answer)
+            }
+            "send" | "recv" | "shutdown" => self.data(step, who),
+            "getpeername" => self.getpeername(step),
+            "probe" => self.probe(step, who),
+            "lookup" => self.lookup(step),
             "getsockname" => self.getsockname(step),
             "getopt" => {
                 let id = self.named(step)?;
@@ -211,7 +220,7 @@ impl<'a, B: Backend> Replay<'a, B> {
         Ok(Done::Answer(if automatic { vec![happened] } else { possible }))
     }
 
-    fn save_port(&mut self, id: SocketId, step: &Step) -> Result<(), Unsupported> {
+    pub(super) fn save_port(&mut self, id: SocketId, step: &Step) -> Result<(), Unsupported> {
         if let Some(name) = &step.save_port {
             let (_, _, port) = self.backend.local(id)?;
             self.ports.insert(name.clone(), port);
@@ -221,7 +230,7 @@ impl<'a, B: Backend> Replay<'a, B> {
 
     /// Returns the socket a step names, made with its options if it is new; and the answer of
     /// the call that failed while making it.
-    fn create(
+    pub(super) fn create(
         &mut self,
         step: &Step,
         who: Who,
@@ -269,6 +278,16 @@ impl<'a, B: Backend> Replay<'a, B> {
         if let Some(name) = &step.save_port {
             self.ports.insert(name.clone(), port);
         }
+        self.is_named(step, ip, port)
+    }
+
+    /// Compares a name of a socket with what the step says.
+    pub(super) fn is_named(
+        &mut self,
+        step: &Step,
+        ip: IpAddr,
+        port: u16,
+    ) -> Result<Done, Unsupported> {
         let addr_ok = match step.expect_addr.as_deref().map(str::parse::<IpAddr>) {
             Some(Ok(wanted)) => wanted == ip,
             Some(Err(_)) => return Err(Unsupported("an address that cannot be read".into())),
@@ -293,7 +312,7 @@ impl<'a, B: Backend> Replay<'a, B> {
         Ok(Done::Is(addr_ok && port_ok, wanted, format!("{ip} {port}")))
     }
 
-    fn named(&self, step: &Step) -> Result<SocketId, Unsupported> {
+    pub(super) fn named(&self, step: &Step) -> Result<SocketId, Unsupported> {
         let name = step.socket.as_deref().unwrap_or_default();
         let known = self.names.get(name).map(|(id, _)| *id);
         known.ok_or_else(|| Unsupported(format!("no socket {name}")))

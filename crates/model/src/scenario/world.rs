@@ -8,7 +8,11 @@ use alloc::{
 };
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use super::{Unsupported, format::Setup};
+use super::{
+    Unsupported,
+    format::Setup,
+    path::{Leads, Net, Peer},
+};
 use crate::{
     AddrState, Fact, Host, IfAddr, Interface, Interfaces, Kernel, KernelFamily, LocalPorts,
     LocalRoute, LocalRoutes, RouteKind, Sockets, linux::Buckets, xnu,
@@ -26,6 +30,14 @@ pub struct World {
     dad: Vec<String>,
     /// Devices that keep IPv6 addresses when they go down.
     keeps_addresses: Vec<String>,
+    /// The peer namespace.
+    pub(super) peer: Peer,
+    /// Routes beside those of the interfaces' networks.
+    pub(super) routes: Vec<(Net, Leads)>,
+    /// Sysctls that say how packets are received.
+    pub(super) settings: Vec<(String, i64)>,
+    /// IPv6 networks that are the host's by a route.
+    pub(super) local6: Vec<Net>,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -98,7 +110,8 @@ fn namespace(kernel: Kernel, setup: &Setup) -> Result<(Host, World), Unsupported
     ] {
         host.set_sysctl(name, value, FROM);
     }
-    let mut world = World::default();
+    host.policies = Fact::known(Vec::new(), FROM);
+    let mut world = World { peer: Peer::of(setup)?, ..World::default() };
     world.add_link(&mut host, "lo");
     if !setup.lo_down {
         world.set_up(&mut host, "lo", true)?;
@@ -318,6 +331,8 @@ impl World {
                 let list: Option<Vec<_>> = list.map(range).collect();
                 ports(host).reserved = list.ok_or_else(unsupported)?;
             }
+            // It changes how a full queue refuses, not that a SYN is dropped.
+            "net.ipv4.tcp_abort_on_overflow" => {}
             // Addresses of a namespace with forwarding gain the subnet's anycast address, which
             // bind does not accept.
             "net.ipv6.conf.all.forwarding" => {}
@@ -332,6 +347,10 @@ impl World {
                         0 => self.dad.retain(|n| *n != name),
                         _ => self.dad.push(name),
                     }
+                } else if device("net.ipv4.conf.", ".rp_filter").is_some()
+                    || device("net.ipv4.conf.", ".route_localnet").is_some()
+                {
+                    self.settings.push((key.clone(), number()?));
                 } else if let Some(name) = device("net.ipv6.conf.", ".keep_addr_on_down") {
                     match number()? {
                         1 => self.keeps_addresses.push(name),

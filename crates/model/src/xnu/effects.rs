@@ -26,7 +26,9 @@ pub fn settle(
             replace(host, &changed);
             changed
         }
-        (Call::Listen(_) | Call::SetOption(_), Outcome::Errno(_)) => *socket,
+        (Call::Listen(_) | Call::SetOption(_), Outcome::Errno(_)) | (Call::Connect(_), _) => {
+            *socket
+        }
     }
 }
 

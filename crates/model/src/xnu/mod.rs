@@ -17,12 +17,14 @@ pub mod features;
 pub mod fixes;
 pub mod gate;
 pub mod listen;
+pub mod lookup;
 pub mod pcb;
 pub mod port;
 pub mod versions;
 
 pub use effects::settle;
 pub use features::*;
+pub use lookup::{LOOKUP, lookup};
 pub use versions::{from_macos, from_tag, macos_of};
 
 use alloc::vec::Vec;

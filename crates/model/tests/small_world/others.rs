@@ -9,7 +9,7 @@ use super::world::{AUTOMATIC, PORTS, USER};
 /// A socket of a kind; the port and the protocol are the asked one's.
 type Kind = fn(&mut Socket);
 
-const KINDS: [(&str, Kind); 12] = [
+const KINDS: [(&str, Kind); 13] = [
     ("0.0.0.0", |_| {}),
     ("127.0.0.1", |s| (s.state, s.uid) = (State::Listen, Some(0))),
     ("::", |s| (s.state, s.options.reuseaddr) = (State::Listen, Some(true))),
@@ -23,6 +23,10 @@ const KINDS: [(&str, Kind); 12] = [
         s.remote = Some("192.0.2.1:50000".parse().unwrap());
     }),
     ("0.0.0.0", |s| (s.uid, s.options.reuseaddr, s.options.reuseport) = (None, None, None)),
+    ("127.0.0.1", |s| {
+        (s.state, s.port_by_connect) = (State::Established, Some(true));
+        s.remote = Some("127.0.0.1:80".parse().unwrap());
+    }),
     ("0.0.0.0", |s| s.device = 2),
     ("ff02::fb", |s| (s.device, s.options.reuseaddr) = (2, Some(true))),
 ];

@@ -357,7 +357,29 @@ fn odd_binds() -> Vec<Request> {
     binds().into_iter().filter(plain).flat_map(odd).collect()
 }
 
-/// `listen` and `setsockopt` on sockets in every state.
+/// Where `connect` may be asked to go.
+fn connects() -> Vec<SockAddr> {
+    let at = |text: &str, zone| SockAddr::new(text.parse().unwrap(), 80, zone);
+    let mut all = vec![
+        at("127.0.0.1", 0),
+        at("224.0.0.251", 0),
+        at("255.255.255.255", 0),
+        at("::1", 0),
+        at("::ffff:127.0.0.1", 0),
+        at("fe80::10", 0),
+        at("fe80::10", 2),
+        at("ff02::fb", 2),
+    ];
+    all.push(SockAddr { len: 0, ..all[0] });
+    all.push(SockAddr { len: 129, ..all[0] });
+    all.push(SockAddr { len: 8, ..all[0] });
+    all.push(SockAddr { len: 16, ..all[3] });
+    all.push(SockAddr { family: AF_UNSPEC, ..all[0] });
+    all.push(SockAddr { family: 1, ..all[3] });
+    all
+}
+
+/// `listen`, `connect` and `setsockopt` on sockets in every state.
 fn other_calls() -> Vec<Request> {
     let options = [
         SockOption::V6Only(true),
@@ -372,8 +394,15 @@ fn other_calls() -> Vec<Request> {
         SockOption::LocalPortRange(0, 50000),
         SockOption::ReuseAddr(true),
     ];
-    let calls = options.map(Call::SetOption).into_iter().chain([Call::Listen(1)]);
-    let changes: [fn(&mut Socket); 9] = [
+    let connects = connects().into_iter().map(Call::Connect);
+    let calls = options.map(Call::SetOption).into_iter().chain([Call::Listen(1)]).chain(connects);
+    let changes: [fn(&mut Socket); 11] = [
+        |s| s.options.broadcast = true,
+        |s| {
+            let remote = std::net::SocketAddr::from(([127, 0, 0, 1], 80));
+            (s.v6only, s.ip, s.remote) =
+                (s.family == Family::Inet6, s.ip, s.remote.or(Some(remote)));
+        },
         |_| {},
         |s| s.port = 8080,
         |s| (s.port, s.options.reuseaddr) = (8080, Some(true)),

@@ -78,6 +78,7 @@ const NUMBERS: &[(Errno, [u16; 3])] = &[
     (Errno::ENETUNREACH, [101, 51, 10051]),
     (Errno::ECONNABORTED, [103, 53, 10053]),
     (Errno::ECONNRESET, [104, 54, 10054]),
+    (Errno::EPIPE, [32, 32, 0]),
     (Errno::EISCONN, [106, 56, 10056]),
     (Errno::ENOTCONN, [107, 57, 10057]),
     (Errno::ETIMEDOUT, [110, 60, 10060]),

@@ -81,6 +81,7 @@ impl Live {
         match call {
             Call::Bind(addr) => socket.bind(&address(&addr)),
             Call::Listen(backlog) => socket.listen(backlog),
+            Call::Connect(addr) => socket.connect(&address(&addr)),
             Call::SetOption(option) => set_option(socket, family, option),
         }
     }
@@ -235,6 +236,7 @@ fn set_option(socket: &Socket, family: Family, option: SockOption) -> Result<(),
             socket.set(SocketOption::SO_BINDTOIFINDEX, index as i32)
         }
         SockOption::BindToDevice(None) => socket.bind_to_device(b"gone0"),
+        SockOption::Broadcast(on) => socket.set(SocketOption::SO_BROADCAST, on.into()),
         SockOption::ShareUid(_) | SockOption::PortRangeLow(_) => Err(Errno::ENOPROTOOPT),
     }
 }

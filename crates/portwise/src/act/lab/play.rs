@@ -97,7 +97,8 @@ fn step(
             if !exists(model, id) {
                 return None;
             }
-            let allowed = model.connect(id, addr, who).ok()?;
+            // Whether a port in TIME_WAIT may be used again depends on the clock.
+            let allowed = model.connect(id, addr, who).ok().filter(|a| a.len() == 1)?;
             Some((allowed, outcome(live.connect(id, addr, who))))
         }
         Op::Accept { listener, child, who } => {
@@ -129,6 +130,6 @@ fn chooses_port(model: &Modelled, id: SocketId, call: Call) -> bool {
     match call {
         Call::Bind(addr) => addr.port == 0,
         Call::Listen(_) => model.machine().get(id).is_some_and(|s| s.port == 0),
-        Call::SetOption(_) => false,
+        Call::SetOption(_) | Call::Connect(_) => false,
     }
 }

@@ -98,6 +98,9 @@ fn step(op: &Op, outcome: Outcome, devices: &BTreeMap<u32, String>) -> Step {
             expect,
             ..asked_by(who)
         },
+        Op::Call { id, call: Call::Connect(addr), who } => {
+            Step { op: "connect".into(), socket: on(id), expect, ..address(&addr, who) }
+        }
         Op::Call { id, call: Call::SetOption(option), who } => Step {
             op: "setopt".into(),
             socket: on(id),
@@ -162,7 +165,8 @@ fn option_value(option: SockOption, devices: &BTreeMap<u32, String>) -> Value {
         | SockOption::V6Only(on)
         | SockOption::Freebind(on)
         | SockOption::Transparent(on)
-        | SockOption::BindAddressNoPort(on) => Value::Int(on.into()),
+        | SockOption::BindAddressNoPort(on)
+        | SockOption::Broadcast(on) => Value::Int(on.into()),
         SockOption::PortRangeLow(on) => Value::from(if on { "low" } else { "default" }),
         SockOption::LocalPortRange(low, high) => {
             Value::List(vec![Value::Int(low.into()), Value::Int(high.into())])

@@ -1,12 +1,20 @@
 //! A host carried through a sequence of calls.
 
+mod traffic;
+
 use alloc::vec::Vec;
 use core::net::IpAddr;
 
+pub use traffic::Answered;
+use traffic::Mail;
+
 use crate::{
-    Call, Family, Finding, Host, KernelFamily, Outcome, Protocol, Request, Rule, Socket, SocketId,
-    State, Subject, linux, outcomes, xnu,
+    Call, Errno, Family, Finding, Host, KernelFamily, Outcome, Protocol, Request, Rule, Socket,
+    SocketId, State, Subject, linux, outcomes, xnu,
 };
+
+/// `net.core.somaxconn`, unless it was changed.
+const SOMAXCONN: u32 = 4096;
 
 /// A host and the sockets that a sequence of calls made on it.
 #[derive(Clone, Debug)]
@@ -19,12 +27,26 @@ pub struct Machine {
     connections: Vec<(SocketId, SocketId)>,
     /// Connections that nobody accepted yet: the listener and its new socket.
     waiting: Vec<(SocketId, SocketId)>,
+    /// The length of each listener's queue.
+    backlogs: Vec<(SocketId, u32)>,
+    /// Ports that `getsockname` still shows, though they were given up (Linux).
+    stale: Vec<(SocketId, u16)>,
+    /// What arrived and was not read.
+    mail: Vec<(SocketId, Mail)>,
 }
 
 impl Machine {
     /// Starts with `host` as it is.
     pub fn new(host: Host) -> Machine {
-        Machine { host, sockets: Vec::new(), connections: Vec::new(), waiting: Vec::new() }
+        Machine {
+            host,
+            sockets: Vec::new(),
+            connections: Vec::new(),
+            waiting: Vec::new(),
+            backlogs: Vec::new(),
+            stale: Vec::new(),
+            mail: Vec::new(),
+        }
     }
 
     /// Makes a socket owned by `uid`.
@@ -71,6 +93,21 @@ impl Machine {
             KernelFamily::Xnu => xnu::settle,
         };
         *socket = settle(&mut self.host, socket, &call, outcome, port);
+        if let (Call::Listen(backlog), Outcome::Ok) = (call, outcome) {
+            self.backlogs.retain(|(listener, _)| *listener != id);
+            // A negative one is a very large one.
+            self.backlogs.push((id, (backlog as u32).min(SOMAXCONN)));
+        }
+        if let (Call::Bind(_) | Call::Listen(_), Outcome::Ok) = (call, outcome) {
+            self.stale.retain(|(socket, _)| *socket != id);
+        }
+    }
+
+    /// The port that `getsockname` shows, which the socket may have given up (Linux).
+    pub fn shown_port(&self, id: SocketId) -> u16 {
+        let owned = self.get(id).map_or(0, |s| s.port);
+        let stale = || self.stale.iter().find(|(socket, _)| *socket == id).map(|(_, port)| *port);
+        if owned != 0 { owned } else { stale().unwrap_or(0) }
     }
 
     /// Connects `client`, whose port is chosen already, to `listener`: the listener gets the new
@@ -128,10 +165,8 @@ impl Machine {
     pub fn close(&mut self, id: SocketId) {
         let Some(at) = self.sockets.iter().position(|s| s.id == id) else { return };
         let socket = self.sockets.remove(at);
-        while let Some(at) = self.waiting.iter().position(|(listener, _)| *listener == id) {
-            let (_, child) = self.waiting.remove(at);
-            self.reset(child);
-        }
+        self.forget(id);
+        self.drop_waiting(id);
         let connection = self.connections.iter().position(|c| c.0 == id || c.1 == id);
         let Some(connection) = connection else {
             linux::close(&mut self.host, &socket);
@@ -168,12 +203,10 @@ impl Machine {
             linux::close(&mut self.host, &gone);
         }
         if let Some(&left) = self.get(peer) {
-            if left.port_by_bind == Some(true) {
-                self.set_state(&left, State::Closed);
-            } else {
-                linux::close(&mut self.host, &left);
-                self.put(Socket { state: State::Closed, port: 0, ..left });
-            }
+            let reset = linux::traffic::to_closed(&mut self.host, &left, false);
+            self.gave_up(&left, &reset);
+            self.mail_of(peer).error = Some(Errno::ECONNRESET);
+            self.put(reset);
         }
     }
 
