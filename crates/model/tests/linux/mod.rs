@@ -2,8 +2,10 @@
 
 mod addresses;
 mod automatic;
+mod connections;
 mod datagrams;
 mod effects;
+mod evidence;
 mod fixes;
 mod options;
 mod ports;
