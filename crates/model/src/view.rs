@@ -5,9 +5,9 @@ use core::cell::RefCell;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use crate::{
-    AddrState, Call, Cap, CapSet, Credentials, Fact, FactKey, Feature, FileCapabilities, Host,
-    IfAddr, Inode, LocalPorts, LocalRoute, Missing, Mount, Program, Protocol, Request, SockAddr,
-    SockOption, Socket, Subject, Text, UserNs,
+    Call, Cap, CapSet, Credentials, Fact, FactKey, Feature, FileCapabilities, Host, IfAddr, Inode,
+    LocalPorts, LocalRoute, Missing, Mount, Program, Protocol, Request, SockAddr, SockOption,
+    Socket, Subject, Text, UserNs,
 };
 
 /// A fact that a rule looked at.
@@ -286,11 +286,6 @@ impl<'a> View<'a> {
         }
         self.note(|| Evidence::IfAddr(found));
         Ok(found)
-    }
-
-    /// The state of `ip` on the first interface that has it.
-    pub fn address_state(&self, ip: IpAddr) -> Result<Option<AddrState>, Missing> {
-        Ok(self.interface_address(ip, |_, a| a.ip == ip)?.map(|(_, a)| a.state))
     }
 
     /// Whether the gate called `name` may answer by rules of its own: `Ok(false)` if the host has

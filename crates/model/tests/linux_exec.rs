@@ -416,6 +416,11 @@ fn who_may_execute_a_file() {
     assert_eq!(verdict.possible, [ACCES, OK].concat());
     assert!(verdict.missing().next().unwrap().reveal.starts_with("getfacl"));
     assert!(may(process(0, |c| c.uids = Ids::all(0)), listed), "the owner does not ask the list");
+    // Without bits of the group the kernel does not look at the list either.
+    let mut unlisted = owned(0o701, 0, 7);
+    let Fact::Known { value: Some(inode), .. } = &mut binary(&mut unlisted).inode else { panic!() };
+    inode.acl = true;
+    assert!(may(plain(), unlisted));
 }
 
 #[test]

@@ -225,6 +225,30 @@ fn what_is_not_known_about_sockets_stays_open() {
     assert_eq!(ask(&host, true), "EADDRINUSE|ok");
 }
 
+/// A hidden socket changes nothing for one that shares with nobody, except where the kernel lets
+/// sockets on wildcards be: the one it asks may then hide others.
+#[test]
+fn hidden_sockets_behind_the_one_in_the_way() {
+    let ask = |ip: &str, v6only, holder: &str| {
+        let mut host = known_lan("15");
+        let ip_of: IpAddr = holder.parse().unwrap();
+        let mut there = Socket::new(SocketId(1), Family::of(ip_of), Protocol::Tcp, 501);
+        (there.ip, there.port) = (ip_of, 8080);
+        host.sockets.push_front(there);
+        host.sockets.hidden = Some(Missing::new(FactKey::AllSockets, "some are hidden", ""));
+        let mut asked = case(host, Protocol::Tcp, 501, ip, 8080);
+        asked.request.socket.v6only = v6only;
+        answer(&asked)
+    };
+    assert_eq!(ask("127.0.0.1", false, "127.0.0.1"), "EADDRINUSE");
+    assert_eq!(ask("0.0.0.0", false, "127.0.0.1"), "EADDRINUSE");
+    assert_eq!(ask("::1", false, "::1"), "EADDRINUSE");
+    assert_eq!(ask("::", true, "::1"), "EADDRINUSE");
+    assert_eq!(ask("::", false, "::1"), "EADDRINUSE|ok");
+    assert_eq!(ask("::ffff:0.0.0.0", false, "127.0.0.1"), "EADDRINUSE|ok");
+    assert_eq!(ask("::ffff:127.0.0.1", false, "127.0.0.1"), "EADDRINUSE");
+}
+
 #[test]
 fn fixes_of_the_question() {
     let asked = case(unknown_lan("10.14.2"), Protocol::Tcp, 501, "127.0.0.1", 80);

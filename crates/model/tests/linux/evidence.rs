@@ -150,3 +150,18 @@ fn every_rule_is_asked_alone() {
     assert_eq!(asked.subject.uid, USER);
     assert!(matches!(asked.subject.capabilities, Fact::Known { .. }));
 }
+
+#[test]
+fn a_verdict_is_certain_or_open() {
+    let refused = decide(&case(Tcp, "127.0.0.1", 80));
+    assert!(refused.is_refused() && !refused.is_allowed());
+    assert_eq!((refused.obstacles().count(), refused.missing().count()), (1, 0));
+    let allowed = decide(&case(Tcp, "127.0.0.1", 8080));
+    assert!(allowed.is_allowed() && !allowed.is_refused());
+    assert_eq!((allowed.obstacles().count(), allowed.missing().count()), (0, 0));
+    let mut unknown = case(Tcp, "127.0.0.1", 80);
+    unknown.subject.capabilities = Fact::not_asked(FactKey::Capabilities);
+    let open = decide(&unknown);
+    assert!(!open.is_allowed() && !open.is_refused());
+    assert_eq!((open.obstacles().count(), open.missing().count()), (1, 1));
+}
