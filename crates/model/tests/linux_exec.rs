@@ -493,6 +493,18 @@ fn why_a_right_has_no_effect() {
     assert_eq!(sources(nnp(), &rooted), [(Grant::SetUid(0), Some(Void::NoNewPrivs))]);
     let both = with_mode(other_file(), 0o4755, 0);
     assert_eq!(sources(plain(), &both).last(), Some(&(Grant::Root, Some(Void::FileInstead))));
+    // Of who is root already the file's capabilities are not what counts.
+    let root = || process(0, |_| ());
+    assert_eq!(sources(root(), &other_file()).last(), Some(&(Grant::Root, None)));
+    assert_eq!(low(root(), other_file()).possible, OK);
+    let confined = || {
+        process(0, |c| {
+            c.permitted = CapSet::ALL.without(CAP_NET_BIND_SERVICE);
+            c.no_new_privs = true;
+        })
+    };
+    assert_eq!(sources(confined(), &elf()), [(Grant::Root, Some(Void::NoNewPrivs))]);
+    assert_eq!(low(confined(), elf()).possible, ACCES);
     let lost = sources(process(1000, ambient), &other_file());
     assert_eq!(lost.last(), Some(&(Grant::Ambient(BIND), Some(Void::Privileged))));
     let meant = with_capabilities(elf(), FileCapabilities { rootid: 5, ..EP });
