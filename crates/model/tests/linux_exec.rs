@@ -1,5 +1,5 @@
 //! Programs on Linux: who may start them, and what they may then. The table names what
-//! `capabilities(7)` says; `crates/portwise/tests/subjects.rs` asks the running kernel.
+//! `capabilities(7)` says; `crates/portwise/tests/subjects/` asks the running kernel.
 
 use std::net::Ipv4Addr;
 

@@ -200,3 +200,35 @@ fn capabilities_count_in_the_owner_of_the_network() {
     let text = String::from_utf8_lossy(&own.stdout);
     assert_eq!(own.status.code(), Some(0), "{text}{}", String::from_utf8_lossy(&own.stderr));
 }
+
+/// A program that is looked at: it need not be started, and its arguments stay here.
+#[test]
+fn facts_keep_no_arguments() {
+    let there = tempfile::tempdir().unwrap();
+    let file = there.path().join("facts.json");
+    let facts = |more: &str| {
+        let run = line(&format!("facts -o {} {more} -- sh --password=hunter2", file.display()));
+        assert_eq!(run.status, 0, "{}", run.err);
+        std::fs::read_to_string(&file).unwrap()
+    };
+    let text = facts("");
+    assert!(!text.contains("hunter2") && text.contains("\"sh\""), "{text}");
+    let by_file = line(&format!("check 127.0.0.1:80 --facts {}", file.display()));
+    let live = line("check 127.0.0.1:80 -- sh --password=hunter2");
+    assert_eq!((by_file.out, by_file.status), (live.out, live.status));
+    assert!(facts("--with-args").contains("hunter2"));
+    let both = line(&format!("check 80 --facts {} -- sh", file.display()));
+    assert!(both.status == 2 && both.err.lines().count() == 1, "{}", both.err);
+    let nowhere = line("check 80 -- no-such-program-anywhere");
+    assert!(nowhere.status == 2 && nowhere.err.contains("in PATH"), "{}", nowhere.err);
+    let absent = line("check 127.0.0.1:8080 -- /no/such/program");
+    assert!(absent.out.contains("ENOENT") && absent.out.contains("linux.exec."), "{}", absent.out);
+    for wrong in ["-- sh", "-- sh 80", "check -- sh"] {
+        let run = line(wrong);
+        assert!(
+            run.status == 2 && run.out.is_empty() && !run.err.is_empty(),
+            "{wrong}: {}",
+            run.out
+        );
+    }
+}

@@ -199,4 +199,4 @@ const fn cite(path: &'static str, function: &'static str, needle: &'static str) 
 const MEASURED: crate::Basis = crate::Basis::Measured("lab/linux-bind-6.18.md");
 
 /// How the rules of `execve` are known.
-const EXEC_MEASURED: crate::Basis = crate::Basis::Source;
+const EXEC_MEASURED: crate::Basis = crate::Basis::Measured("lab/linux-exec-6.18.md");

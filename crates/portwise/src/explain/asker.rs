@@ -143,7 +143,7 @@ pub(super) fn of(setting: &mut Setting) -> AskerReport {
         Some(process) if subject.programs.is_empty() => of_running(&setting.host, subject, process),
         _ => {
             let all = started.iter().zip(&subject.programs);
-            all.flat_map(|(done, program)| rights(&done.sources, program)).collect()
+            all.flat_map(|(done, program)| rights(done, program)).collect()
         }
     };
     AskerReport {
@@ -228,9 +228,9 @@ fn of_running(host: &Host, subject: &Subject, process: &AskingProcess) -> Vec<Ri
     let held = subject.capabilities.value().copied().unwrap_or_default();
     if let Some(program) = &process.program {
         let done = exec::exec(host, subject, program);
-        for (source, mut right) in done.sources.iter().zip(rights(&done.sources, program)) {
-            let gives = gives_low_ports(&source.grant);
-            if source.void.is_none() && gives && !held.has(CAP_NET_BIND_SERVICE) {
+        for (source, mut right) in done.sources.iter().zip(rights(&done, program)) {
+            let gives = right.void.is_none() && right.about_low_ports;
+            if gives && !held.has(CAP_NET_BIND_SERVICE) {
                 right.void = Some("not-yet");
                 right.text = format!(
                     "{}, and the process has not: it was given after the process started, or the \
@@ -267,11 +267,12 @@ fn in_reserve(subject: &Subject, effective: CapSet) -> Option<RightReport> {
     })
 }
 
-fn rights(sources: &[Source], program: &Program) -> Vec<RightReport> {
-    sources.iter().map(|source| right(source, program)).collect()
+fn rights(done: &Executed, program: &Program) -> Vec<RightReport> {
+    let bounding = done.subject.credentials.value().map_or(CapSet::ALL, |after| after.bounding);
+    done.sources.iter().map(|source| right(source, bounding, program)).collect()
 }
 
-fn right(source: &Source, program: &Program) -> RightReport {
+fn right(source: &Source, bounding: CapSet, program: &Program) -> RightReport {
     let grant = match source.grant {
         Grant::File(_) => "file-capabilities",
         Grant::SetUid(_) => "set-user-id",
@@ -279,14 +280,19 @@ fn right(source: &Source, program: &Program) -> RightReport {
         Grant::Root => "root",
         Grant::Ambient(_) => "ambient",
     };
-    let text = match source.void {
+    let is_bounded = source.grant == Grant::Root && !bounding.has(CAP_NET_BIND_SERVICE);
+    let void = source.void.or(is_bounded.then_some(Void::Bounding));
+    let text = match void {
         None => has(source),
+        Some(Void::Bounding) if is_bounded => {
+            format!("{}, which lacks CAP_NET_BIND_SERVICE", has(source))
+        }
         Some(void) => format!("{}, without effect: {}", has(source), why(void, program)),
     };
     RightReport {
         path: source.path.to_string(),
         grant,
-        void: source.void.map(name),
+        void: void.map(name),
         about_low_ports: gives_low_ports(&source.grant),
         text,
     }

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use portwise_model::{Program, UserNs, Verdict};
+use portwise_model::{Program, Subject, UserNs, Verdict};
 
 use super::{
     asker::{AskerReport, GateReport},
@@ -33,6 +33,7 @@ pub(super) fn notes(setting: &mut Setting, verdict: &Verdict, asker: &AskerRepor
         notes.extend(program.filter(|_| !foreign).and_then(|program| bare(program, asker)));
         notes.extend(program.and_then(preload));
     }
+    notes.extend(taken(&setting.subject));
     notes.extend(secure_mode(&setting.subject.programs, asker));
     notes.extend(setting.subject.programs.last().and_then(launcher));
     if setting.netns.is_some() && lacks {
@@ -93,7 +94,7 @@ fn bare(program: &Program, asker: &AskerReport) -> Option<Note> {
     if file.capabilities.value() != Some(&None) || file.inode.value().is_none_or(Option::is_none) {
         return None;
     }
-    let root = asker.rights.iter().any(|right| right.grant == "root" && right.void.is_none());
+    let root = asker.rights.iter().any(|right| right.grant == "root");
     let tried = asker.rights.iter().any(|right| right.grant == "file-capabilities");
     let text = match (root, tried) {
         (true, _) => return None,
@@ -118,6 +119,16 @@ fn preload(program: &Program) -> Option<Note> {
         );
         note("static", text)
     })
+}
+
+/// That root of another process is taken to have the privilege it usually has.
+fn taken(subject: &Subject) -> Option<Note> {
+    let credentials = subject.credentials.value().filter(|_| !subject.programs.is_empty())?;
+    let is_root =
+        credentials.ids.value().is_some_and(|ids| ids.root == Some(credentials.uids.effective));
+    let from = credentials.securebits.source();
+    (is_root && from.starts_with("taken"))
+        .then(|| note("securebits", format!("its securebits are {from}")))
 }
 
 /// What the loader ignores in a program that gains rights.

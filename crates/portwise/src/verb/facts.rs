@@ -2,7 +2,9 @@
 
 use std::{collections::BTreeMap, fs, path::PathBuf};
 
-use portwise_model::{Coverage, Fact, FactKey, Host, KernelFamily, Missing, Socket, Subject, Text};
+use portwise_model::{
+    Coverage, Fact, FactKey, Host, KernelFamily, Missing, Program, Socket, Subject, Text,
+};
 
 use super::kernel;
 use crate::{
@@ -57,6 +59,7 @@ pub fn facts(setting: &mut Setting) -> Facts {
     let holders = setting.holders(&sockets);
     let mut users = BTreeMap::new();
     let uids = sockets.iter().filter_map(|s| s.uid).chain([setting.subject.uid]);
+    let uids = uids.chain(owners(&setting.subject.programs));
     for uid in uids.collect::<std::collections::BTreeSet<u32>>() {
         users.extend(setting.user(uid).map(|name| (uid, name)));
     }
@@ -73,6 +76,14 @@ pub fn facts(setting: &mut Setting) -> Facts {
         users,
         missing,
     }
+}
+
+/// Who owns the files of programs, and the directories on the way to them.
+fn owners(programs: &[Program]) -> impl Iterator<Item = u32> {
+    programs.iter().flat_map(Program::opened).flat_map(|file| {
+        let inode = file.inode.value().into_iter().flatten();
+        file.directories.iter().chain(inode).map(|inode| inode.uid)
+    })
 }
 
 /// Observes the options of every socket: the first look reads all that can be read. Returns why
