@@ -12,9 +12,9 @@ use portwise_model::{
     linux::{self, Buckets, exec},
 };
 
-const BIND: CapSet = CapSet::NONE.with(CAP_NET_BIND_SERVICE);
+pub(crate) const BIND: CapSet = CapSet::NONE.with(CAP_NET_BIND_SERVICE);
 
-fn host(version: Version) -> Host {
+pub(crate) fn host(version: Version) -> Host {
     let kernel = Kernel { family: KernelFamily::Linux, version, release: "test".into() };
     let mut host = Host {
         sockets: Sockets::none("test"),
@@ -37,15 +37,15 @@ fn loopback() -> portwise_model::LocalRoutes {
     portwise_model::LocalRoutes { list: vec![route], complete: true, exists: true }
 }
 
-const NOW: Version = Version::new(6, 18, 44);
+pub(crate) const NOW: Version = Version::new(6, 18, 44);
 const DEBIAN_13: Version = Version::new(6, 12, 117);
 
-fn inode(path: &str, mode: u16, uid: u32) -> Inode {
+pub(crate) fn inode(path: &str, mode: u16, uid: u32) -> Inode {
     let kind = FileKind::Regular;
     Inode { path: path.to_owned().into(), kind, mode, uid, gid: uid, acl: false }
 }
 
-fn file(path: &str, format: Format) -> Executable {
+pub(crate) fn file(path: &str, format: Format) -> Executable {
     let root = Inode { kind: FileKind::Directory, ..inode("/", 0o755, 0) };
     Executable {
         path: path.to_owned().into(),
@@ -57,7 +57,7 @@ fn file(path: &str, format: Format) -> Executable {
     }
 }
 
-fn program(files: Vec<Executable>) -> Program {
+pub(crate) fn program(files: Vec<Executable>) -> Program {
     Program {
         name: "program".into(),
         files,
@@ -67,37 +67,37 @@ fn program(files: Vec<Executable>) -> Program {
     }
 }
 
-fn elf() -> Program {
+pub(crate) fn elf() -> Program {
     program(vec![file("/bin/server", Format::Elf)])
 }
 
-fn script() -> Program {
+pub(crate) fn script() -> Program {
     program(vec![file("/srv/script", Format::Script), file("/bin/python", Format::Elf)])
 }
 
 /// The binary of a program.
-fn binary(program: &mut Program) -> &mut Executable {
+pub(crate) fn binary(program: &mut Program) -> &mut Executable {
     program.files.last_mut().unwrap()
 }
 
-fn with_capabilities(mut program: Program, capabilities: FileCapabilities) -> Program {
+pub(crate) fn with_capabilities(mut program: Program, capabilities: FileCapabilities) -> Program {
     binary(&mut program).capabilities = Fact::known(Some(capabilities), "test");
     program
 }
 
-fn with_mode(mut program: Program, mode: u16, uid: u32) -> Program {
+pub(crate) fn with_mode(mut program: Program, mode: u16, uid: u32) -> Program {
     let path = binary(&mut program).path.to_string();
     binary(&mut program).inode = Fact::known(Some(inode(&path, mode, uid)), "test");
     program
 }
 
-const EP: FileCapabilities =
+pub(crate) const EP: FileCapabilities =
     FileCapabilities { permitted: BIND, inheritable: CapSet::NONE, effective: true, rootid: 0 };
-const P: FileCapabilities = FileCapabilities { effective: false, ..EP };
+pub(crate) const P: FileCapabilities = FileCapabilities { effective: false, ..EP };
 const EI: FileCapabilities = FileCapabilities { permitted: CapSet::NONE, inheritable: BIND, ..EP };
 
 /// A login process with changes made to its credentials.
-fn process(uid: u32, change: impl FnOnce(&mut Credentials)) -> Subject {
+pub(crate) fn process(uid: u32, change: impl FnOnce(&mut Credentials)) -> Subject {
     let mut credentials = Credentials::login(uid, uid, Vec::new());
     credentials.ids = Fact::known(IdMap::initial(), "test");
     change(&mut credentials);
@@ -110,11 +110,11 @@ fn process(uid: u32, change: impl FnOnce(&mut Credentials)) -> Subject {
     }
 }
 
-fn plain() -> Subject {
+pub(crate) fn plain() -> Subject {
     process(1000, |_| ())
 }
 
-fn ambient(credentials: &mut Credentials) {
+pub(crate) fn ambient(credentials: &mut Credentials) {
     (credentials.permitted, credentials.inheritable, credentials.ambient) = (BIND, BIND, BIND);
 }
 
@@ -123,7 +123,12 @@ fn without(credentials: &mut Credentials) {
     credentials.permitted = credentials.permitted.without(CAP_NET_BIND_SERVICE);
 }
 
-fn case(version: Version, mut subject: Subject, programs: Vec<Program>, port: u16) -> Case {
+pub(crate) fn case(
+    version: Version,
+    mut subject: Subject,
+    programs: Vec<Program>,
+    port: u16,
+) -> Case {
     subject.programs = programs;
     let socket = Socket::new(SocketId::ASKING, Family::Inet, Protocol::Tcp, subject.uid);
     let call = Call::Bind(SockAddr::v4(Ipv4Addr::LOCALHOST, port));
@@ -131,13 +136,13 @@ fn case(version: Version, mut subject: Subject, programs: Vec<Program>, port: u1
 }
 
 /// The verdict on 127.0.0.1:80 after executing a program.
-fn low(subject: Subject, program: Program) -> Verdict {
+pub(crate) fn low(subject: Subject, program: Program) -> Verdict {
     decide(&case(NOW, subject, vec![program], 80))
 }
 
-const ACCES: &[Outcome] = &[Outcome::Errno(Errno::EACCES)];
-const PERM: &[Outcome] = &[Outcome::Errno(Errno::EPERM)];
-const OK: &[Outcome] = &[Outcome::Ok];
+pub(crate) const ACCES: &[Outcome] = &[Outcome::Errno(Errno::EACCES)];
+pub(crate) const PERM: &[Outcome] = &[Outcome::Errno(Errno::EPERM)];
+pub(crate) const OK: &[Outcome] = &[Outcome::Ok];
 
 #[test]
 fn what_gives_the_capability_and_what_takes_it() {
@@ -199,7 +204,7 @@ fn what_gives_the_capability_and_what_takes_it() {
 }
 
 /// A file that is given CAP_NET_RAW only.
-fn other_file() -> Program {
+pub(crate) fn other_file() -> Program {
     let raw = CapSet::NONE.with(CAP_NET_RAW);
     with_capabilities(elf(), FileCapabilities { permitted: raw, ..EP })
 }
@@ -444,7 +449,7 @@ fn what_is_not_known_leaves_the_answer_open() {
     assert!(!low(unasked, elf()).is_allowed());
 }
 
-fn unread_file<T>() -> Fact<T> {
+pub(crate) fn unread_file<T>() -> Fact<T> {
     Fact::Missing(Missing::new(FactKey::File("/bin/server".into()), "not read", ""))
 }
 

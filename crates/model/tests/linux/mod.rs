@@ -9,6 +9,7 @@ mod evidence;
 mod fixes;
 mod options;
 mod ports;
+mod programs;
 mod sharing;
 
 use std::collections::BTreeMap;
