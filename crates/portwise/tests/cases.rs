@@ -12,14 +12,10 @@ use std::{
     process::{Command, Stdio},
     sync::Mutex,
     thread,
-    time::{Duration, Instant},
 };
 
 /// So many at a time: they wait more than they work.
 const AT_A_TIME: usize = 4;
-
-/// A person who waits this long has gone elsewhere.
-const PATIENCE: Duration = Duration::from_secs(10);
 
 /// What the head of a script says.
 #[derive(Default)]
@@ -101,9 +97,7 @@ fn run(case: &Path, path: &str) -> Vec<String> {
     assert!(!key.asks.is_empty() && key.says.len() + key.first.len() > 0, "{}", case.display());
     let mut command = Command::new("bash");
     command.arg(case).env("ASK", &key.asks).env("PATH", path);
-    let start = Instant::now();
     let output = command.stdin(Stdio::null()).output().expect("there is a bash");
-    let took = start.elapsed();
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     let errors = String::from_utf8_lossy(&output.stderr);
     let name = case.strip_prefix(env!("CARGO_MANIFEST_DIR")).unwrap_or(case).display();
@@ -122,9 +116,6 @@ fn run(case: &Path, path: &str) -> Vec<String> {
         say(&format!("== {name}\n{answer}"));
     }
     let mut faults = key.faults(&answer, &values);
-    if took > PATIENCE {
-        faults.push(format!("took {took:?}"));
-    }
     if answer.chars().any(|c| c != '\n' && portwise::render::is_harmful(c)) {
         faults.push("a terminal might act on it".into());
     }

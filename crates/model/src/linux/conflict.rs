@@ -22,7 +22,13 @@ pub static PORT_TAKEN: Rule = Rule {
     basis: MEASURED,
     page: include_str!("../../pages/linux.bind.port-taken.md"),
     stops: |v| if v.port() == 0 { Ok(false) } else { is_taken(v, &at_conflict(v)) },
-    fixes: &[&fixes::REUSEADDR, &fixes::ANOTHER_PORT, &fixes::V6ONLY, &fixes::STOP_HOLDER],
+    fixes: &[
+        &fixes::REUSEADDR,
+        &fixes::ANOTHER_PORT,
+        &fixes::V6ONLY,
+        &fixes::WAIT,
+        &fixes::STOP_HOLDER,
+    ],
 };
 
 /// Returns whether another TCP socket keeps `asking`, with its address set, from its port.

@@ -4,7 +4,7 @@ use core::net::IpAddr;
 
 use crate::{
     CAP_NET_BIND_SERVICE, Call, CapSet, Case, Credentials, Fact, Family, FileCapabilities,
-    SockAddr, State, Subject,
+    SockAddr, Socket, State, Subject,
     fix::{Breadth, Fix, suggested_port},
 };
 
@@ -108,21 +108,39 @@ pub static STOP_HOLDER: Fix = Fix {
     breadth: Breadth::Holder,
     side_effects: "its clients lose it",
     command: "",
-    tries: 1,
-    apply: |case, _| {
-        let port = match case.request.call {
-            Call::Bind(addr) => addr.port,
-            _ => case.request.socket.port,
-        };
-        let asking = case.request.socket.id;
-        let Ok(all) = case.host.sockets.on(port) else { return false };
-        let kept = all.iter().filter(|s| s.id == asking || s.state == State::TimeWait);
-        let kept: alloc::vec::Vec<_> = kept.copied().collect();
-        let stopped = kept.len() < all.len();
-        case.host.sockets.set_port(port, kept);
-        stopped
+    tries: 2,
+    apply: |case, n| {
+        // What the kernel remembers of closed connections outlives the program for a while.
+        let held = |s: &Socket| s.state != State::TimeWait;
+        leave(case, held) && (n == 0 || leave(case, |_| true))
     },
 };
+
+/// Wait until the kernel has forgotten closed connections, where nothing else is in the way.
+pub static WAIT: Fix = Fix {
+    id: "linux.wait",
+    title: "wait a minute, until the kernel forgets the closed connections",
+    breadth: Breadth::Request,
+    side_effects: "",
+    command: "",
+    tries: 1,
+    apply: |case, _| leave(case, |s| s.state == State::TimeWait),
+};
+
+/// Takes the sockets that leave off the port in question. Returns whether there were any.
+fn leave(case: &mut Case, leaves: impl Fn(&Socket) -> bool) -> bool {
+    let port = match case.request.call {
+        Call::Bind(addr) => addr.port,
+        _ => case.request.socket.port,
+    };
+    let asking = case.request.socket.id;
+    let Ok(all) = case.host.sockets.on(port) else { return false };
+    let kept = all.iter().filter(|s| s.id == asking || !leaves(s));
+    let kept: alloc::vec::Vec<_> = kept.copied().collect();
+    let left = kept.len() < all.len();
+    case.host.sockets.set_port(port, kept);
+    left
+}
 
 /// Give one run of the program the capability.
 pub static THIS_RUN: Fix = Fix {

@@ -1,24 +1,30 @@
 //! The other sockets on the port: what each does to the call, and who has it open.
 
 use portwise_model::{
-    Case, Finding, Host, Missing, Outcome, Socket, SocketId, Sockets, Verdict, decide_parts,
+    Call, Case, Finding, Host, Missing, Outcome, Socket, SocketId, Sockets, State, Verdict,
+    decide_parts,
 };
 
 use super::{
     evidence::socket as describe,
-    report::{HeldSocket, NoHolder, Role},
+    owner::{self, Owner},
+    relation,
+    report::{Elsewhere, HeldSocket, NoHolder, Role},
     with_every_right,
 };
 use crate::{
     Setting,
-    endpoint::Target,
-    observe::{Holders, is_orphan},
+    endpoint::{Target, shown},
+    observe::{Holders, inventory, is_orphan, owners::Owners},
 };
 
 /// The sockets of a port.
+#[derive(Default)]
 pub(super) struct OnPort {
     /// The sockets, those in the way first.
     pub sockets: Vec<HeldSocket>,
+    /// Those of other network namespaces.
+    pub elsewhere: Vec<Elsewhere>,
     /// Why they, or some of them, could not be looked at.
     pub hidden: Option<Missing>,
     /// How many processes could not be looked into.
@@ -42,39 +48,109 @@ pub(super) fn on_port(
             .collect(),
         Err(missing) if target.port != 0 => {
             let hidden = Some(setting.reason(&missing));
-            return OnPort { sockets: Vec::new(), hidden, unseen: 0 };
+            return OnPort { hidden, ..OnPort::default() };
         }
         Err(_) => Vec::new(),
     };
+    let owners = (target.port != 0).then(|| setting.owners(target.port)).flatten();
+    let elsewhere = owners.as_ref().map(|o| elsewhere(o, target)).unwrap_or_default();
     if listed.is_empty() {
-        return OnPort { sockets: Vec::new(), hidden: hidden(), unseen: 0 };
+        return OnPort { elsewhere, hidden: hidden(), ..OnPort::default() };
     }
-    let holders = setting.holders(&listed);
+    let holders = match &owners {
+        Some(_) => Holders::default(),
+        None => setting.holders(&listed),
+    };
+    let Call::Bind(addr) = case.request.call else { unreachable!("only bind is explained") };
+    let asking =
+        Socket { ip: addr.ip(case.request.socket.family), port: addr.port, ..case.request.socket };
     let mut roles = Roles::new(setting, case, verdict);
     let mut sockets: Vec<HeldSocket> = Vec::with_capacity(listed.len());
     for socket in &listed {
         let role = roles.of(socket);
         let mut socket = *socket;
-        if let Some((reuseaddr, reuseport)) = holders.options.get(&socket.id.0) {
+        let options = owners.as_ref().map_or(&holders.options, |owners| &owners.options);
+        if let Some((reuseaddr, reuseport)) = options.get(&socket.id.0) {
             socket.options.reuseaddr = Some(*reuseaddr);
             socket.options.reuseport = Some(*reuseport);
         }
-        sockets.push(HeldSocket {
+        let relation = relation::of(&case.request, &asking, &socket, role);
+        let mut held = HeldSocket {
             role,
-            holders: holders.of(socket.id).to_vec(),
-            no_holder: no_holder(&socket, &holders, setting.runner),
+            relation,
+            holders: holders.of(socket.id).iter().map(Owner::from).collect(),
+            no_holder: None,
+            kernel_use: None,
+            kernel_state: None,
+            remaining_seconds: None,
+            waiting: None,
             socket: describe(setting, &socket),
-        });
+        };
+        match &owners {
+            Some(owners) => owned(&mut held, owners, &socket, setting.runner),
+            None => held.no_holder = no_holder(&socket, &holders, setting.runner),
+        }
+        sockets.push(held);
     }
     sockets.sort_by_key(|held| held.role);
-    OnPort { sockets, hidden: hidden(), unseen: holders.unseen }
+    let unseen = owners.map_or(holders.unseen, |owners| owners.unseen().processes as usize);
+    OnPort { sockets, elsewhere, hidden: hidden(), unseen }
+}
+
+/// Fills in what was seen of a socket and who holds it.
+fn owned(held: &mut HeldSocket, owners: &Owners, socket: &Socket, runner: Option<u32>) {
+    let Some(seen) = owners.socket(socket.id) else {
+        // It came or went between two looks.
+        held.no_holder =
+            Some(if is_orphan(socket.id) { NoHolder::Kernel } else { NoHolder::NotFound });
+        return;
+    };
+    held.holders = owner::of(owners, seen);
+    held.kernel_state = Some(seen.state.name());
+    held.remaining_seconds = seen.remaining.map(owner::seconds_left);
+    held.waiting = (seen.state == inventory::State::Listen).then_some(seen.rqueue);
+    if !held.holders.is_empty() {
+        return;
+    }
+    use inventory::NoHolder as Seen;
+    held.no_holder = Some(match seen.no_holder {
+        Some(Seen::Closed) => NoHolder::Kernel,
+        Some(Seen::NotAccepted) => NoHolder::NotAccepted,
+        Some(Seen::Kernel(part)) => {
+            held.kernel_use = Some(part.name());
+            NoHolder::KernelUse
+        }
+        Some(Seen::NotAsked) => NoHolder::NotGiven,
+        Some(Seen::Unseen) if runner != Some(0) => NoHolder::NotRoot,
+        Some(Seen::Unseen) => NoHolder::NotAllowed,
+        Some(Seen::NotFound) | None => NoHolder::NotFound,
+    });
+}
+
+/// The sockets on the port in other network namespaces.
+fn elsewhere(owners: &Owners, target: &Target) -> Vec<Elsewhere> {
+    let fits = |socket: &inventory::Socket| {
+        target.about_port || socket.transport.name() == target.protocol.name()
+    };
+    let others = owners.others().filter(|(socket, _)| fits(socket));
+    let elsewhere = others.map(|(socket, namespace)| Elsewhere {
+        netns: namespace.inode,
+        argument: namespace.argument(),
+        protocol: socket.transport.name(),
+        state: socket.state.name(),
+        local: shown(socket.ip, socket.device_name.as_deref(), socket.port),
+        holders: owner::of(owners, socket),
+    });
+    elsewhere.collect()
 }
 
 fn no_holder(socket: &Socket, holders: &Holders, runner: Option<u32>) -> Option<NoHolder> {
     if !holders.of(socket.id).is_empty() {
         return None;
     }
+    let waits = matches!(socket.state, State::Established | State::CloseWait);
     Some(match holders {
+        _ if is_orphan(socket.id) && waits => NoHolder::NotAccepted,
         _ if is_orphan(socket.id) => NoHolder::Kernel,
         Holders { searched: false, .. } => NoHolder::NotGiven,
         _ if holders.is_partial() && runner != Some(0) => NoHolder::NotRoot,

@@ -14,8 +14,10 @@ mod holders;
 pub mod listed;
 mod notes;
 pub mod owner;
+mod relation;
 mod report;
 mod started;
+mod stop;
 mod trace;
 
 pub use asker::{
@@ -65,6 +67,7 @@ pub fn report(
     };
     Report {
         asked: asked.into(),
+        about_port: target.about_port,
         program: setting.program.clone(),
         endpoint: target.shown.clone(),
         protocol: target.protocol,
@@ -78,6 +81,8 @@ pub fn report(
         decision,
         covers,
         sockets: held.sockets,
+        elsewhere: held.elsewhere,
+        netns: setting.elsewhere.clone(),
         sockets_hidden: held.hidden,
         unseen_processes: held.unseen,
         notes,

@@ -36,9 +36,11 @@ pub(super) fn of(
     }
     notes.extend(next_obstacle(setting, case, verdict));
     if held.iter().any(|h| h.role <= Role::Unclear && h.socket.state == State::TimeWait) {
-        notes.push(time_wait(case));
+        notes.push(time_wait(case, held));
     }
-    notes.extend(source_port(setting, case, target, held));
+    notes.extend(only_bound(held));
+    notes.extend(connection_alone(setting, case, target, held));
+    notes.extend(other_network(setting));
     notes.extend(reuseport(setting, case, held));
     notes.extend(shared(held));
     notes.extend(listen_fails(case, verdict));
@@ -216,29 +218,55 @@ fn own_addresses(case: &Case, target: &Target) -> Option<Note> {
     Some(note("own-addresses", text))
 }
 
-fn time_wait(case: &Case) -> Note {
+/// Nobody listens: the kernel keeps the port for what is left of connections.
+fn time_wait(case: &Case, held: &[HeldSocket]) -> Note {
     let mut text =
         "TIME_WAIT: the kernel keeps the port for late packets of a closed connection".to_string();
     if case.host.kernel.family == KernelFamily::Linux {
-        text += ", 60 seconds at most; with SO_REUSEADDR on both the old listener and the new one \
-            there is no wait";
+        let left =
+            held.iter().filter(|h| h.role <= Role::Unclear).filter_map(|h| h.remaining_seconds);
+        text += &match left.max() {
+            Some(seconds) => format!(", {seconds} seconds more"),
+            None => ", 60 seconds at most".into(),
+        };
+        text += "; with SO_REUSEADDR on both the old listener and the new one there is no wait";
+    }
+    let listens = held.iter().any(|h| h.socket.state == State::Listen);
+    if !listens {
+        text.insert_str(0, "nobody listens on the port. ");
     }
     note("time-wait", text)
 }
 
-/// A connection that stands on the port where nobody listens took it as its source port, most
-/// likely, if the kernel gives out such ports.
-fn source_port(
+/// Bound and not listening, which most tools do not show.
+fn only_bound(held: &[HeldSocket]) -> Option<Note> {
+    let mut in_the_way = held.iter().filter(|h| h.role == Role::InTheWay).peekable();
+    in_the_way.peek()?;
+    let bound =
+        |h: &HeldSocket| h.socket.state == State::Closed && h.socket.protocol == Protocol::Tcp;
+    in_the_way.all(bound).then(|| {
+        let text = "nobody listens on the port: the socket is bound and listen was not called on \
+            it; ss, netstat and lsof do not show such a socket";
+        note("only-bound", text)
+    })
+}
+
+/// A connection that stands on the port where nobody listens took it as its source port, or its
+/// listener is gone.
+fn connection_alone(
     setting: &mut Setting,
     case: &Case,
     target: &Target,
     held: &[HeldSocket],
 ) -> Option<Note> {
     let listens = held.iter().any(|h| h.socket.state == State::Listen);
-    let connected =
-        |h: &&HeldSocket| h.socket.remote.is_some() && h.socket.protocol == Protocol::Tcp;
+    let connected = |h: &&HeldSocket| {
+        h.socket.remote.is_some()
+            && h.socket.protocol == Protocol::Tcp
+            && h.socket.state != State::TimeWait
+    };
     let held = held.iter().filter(|h| h.role <= Role::Unclear).find(connected)?;
-    if listens || target.port == 0 {
+    if listens || target.port == 0 || case.host.kernel.family != KernelFamily::Linux {
         return None;
     }
     if setting.host.local_ports.value().is_none() {
@@ -246,12 +274,13 @@ fn source_port(
     }
     let ports = setting.host.local_ports.value()?;
     let reserved = |(low, high): &(u16, u16)| (*low..=*high).contains(&target.port);
-    let given_out = (ports.low..=ports.high).contains(&target.port)
-        && !ports.reserved.iter().any(reserved)
-        && case.host.kernel.family == KernelFamily::Linux;
+    let given_out =
+        (ports.low..=ports.high).contains(&target.port) && !ports.reserved.iter().any(reserved);
     let remote = held.socket.remote.as_deref()?;
-    if !given_out {
-        return None;
+    let remote_port = remote.rsplit_once(':').and_then(|(_, port)| port.parse::<u16>().ok());
+    // Services are on lower ports than their clients, as a rule.
+    if !given_out || remote_port.is_some_and(|port| port > target.port) {
+        return Some(accepted(held, remote, given_out));
     }
     // The sysctl takes the whole list.
     let mut ranges = ports.reserved.clone();
@@ -264,6 +293,37 @@ fn source_port(
         ports.low, ports.high
     );
     Some(note("source-port", text))
+}
+
+/// A connection whose listener is gone.
+fn accepted(held: &HeldSocket, remote: &str, given_out: bool) -> Note {
+    let likely = if given_out { "most likely " } else { "" };
+    let state = match held.socket.state {
+        State::CloseWait => {
+            "; the other side has closed it (CLOSE_WAIT), and the program has not yet: it ends \
+             when that closes its side"
+        }
+        State::Closing => {
+            "; this side has closed it, and the other side has not yet answered (FIN_WAIT)"
+        }
+        _ => "",
+    };
+    let text = format!(
+        "nobody listens on the port any more: {likely}the connection from {remote} was accepted \
+         by a listener that is gone, and it keeps the port as long as it lasts{state}; with \
+         SO_REUSEADDR on both that listener and the new one it would not"
+    );
+    note("accepted-before", text)
+}
+
+/// Where the question is asked, if that is not where its asker is.
+fn other_network(setting: &Setting) -> Option<Note> {
+    let there = setting.elsewhere.as_ref()?;
+    let text = format!(
+        "this is about {there}, which is not the one you are in: the sockets there are others, \
+         and `ss` or `portwise` without --pid or --netns shows those of your own"
+    );
+    Some(note("other-network", text))
 }
 
 /// What SO_REUSEPORT would need, if a socket in the way has it.

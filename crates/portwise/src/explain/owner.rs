@@ -1,10 +1,76 @@
 //! A process that holds a socket, with what is known of it, as answers show it.
 
-use std::{collections::BTreeMap, path::PathBuf, time::Duration};
+use std::{path::PathBuf, time::Duration};
 
 use serde::Serialize;
 
-use crate::observe::inventory::{self, Run};
+use crate::observe::{
+    inventory::{self, Run},
+    owners::Owners,
+};
+
+/// A process that holds a socket.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Owner {
+    /// Its id in the pid namespace of the asker.
+    pub pid: u32,
+    /// The name of its program: not to be trusted.
+    pub command: String,
+    /// Its effective user.
+    pub uid: u32,
+    /// The login name of that user.
+    pub user: Option<String>,
+    /// Its descriptors of the socket.
+    pub fds: Vec<u32>,
+    /// Whether the socket was sent to it and not received yet.
+    pub in_flight: bool,
+    /// Whether it surely did not make the socket but inherited it from a process that is gone.
+    pub inherited: bool,
+    /// What else is known.
+    pub about: Option<About>,
+}
+
+impl From<&crate::observe::Process> for Owner {
+    fn from(process: &crate::observe::Process) -> Owner {
+        Owner {
+            pid: process.pid,
+            command: process.command.clone(),
+            uid: process.uid,
+            user: process.user.clone(),
+            fds: Vec::new(),
+            in_flight: false,
+            inherited: false,
+            about: None,
+        }
+    }
+}
+
+/// The processes that hold a socket, each once.
+pub fn of(owners: &Owners, socket: &inventory::Socket) -> Vec<Owner> {
+    let mut list: Vec<Owner> = Vec::new();
+    for holder in &socket.holders {
+        let in_flight = holder.how == inventory::How::InFlight;
+        if let Some(known) =
+            list.iter_mut().find(|o| o.pid == holder.pid && o.in_flight == in_flight)
+        {
+            known.fds.push(holder.fd);
+            continue;
+        }
+        // One that is not described has ended meanwhile.
+        let Some(process) = owners.process(holder.pid) else { continue };
+        list.push(Owner {
+            pid: holder.pid,
+            command: process.command.clone(),
+            uid: process.uid,
+            user: process.user.clone(),
+            fds: vec![holder.fd],
+            in_flight,
+            inherited: socket.inode.is_some_and(|inode| owners.inherited.contains(&inode)),
+            about: Some(About::from(process)),
+        });
+    }
+    list
+}
 
 /// What is known of a process beyond its number.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -183,9 +249,6 @@ pub fn age(seconds: u64) -> String {
 pub fn seconds_left(left: Duration) -> u64 {
     left.as_millis().div_ceil(1000).max(1) as u64
 }
-
-/// The processes of an inventory by number.
-pub type Processes = BTreeMap<u32, inventory::Process>;
 
 #[cfg(test)]
 mod tests {

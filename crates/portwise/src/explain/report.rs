@@ -5,12 +5,12 @@ use std::net::IpAddr;
 use portwise_model::{Errno, Family, Missing, Outcome, Protocol, Verdict, fix::Breadth};
 use serde::Serialize;
 
+use super::owner::Owner;
 use super::{
     asker::AskerReport,
     got::Got,
     trace::{CiteReport, Found, SocketReport, StepReport},
 };
-use crate::observe::Process;
 
 /// The answer in one word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -40,6 +40,9 @@ impl Answer {
 pub struct Report {
     /// The endpoint as it was typed.
     pub asked: String,
+    /// Whether the question is about the port, whatever the address.
+    #[serde(skip)]
+    pub about_port: bool,
     /// How to call this program again.
     #[serde(skip)]
     pub program: String,
@@ -68,6 +71,10 @@ pub struct Report {
     pub covers: Option<Covers>,
     /// The other sockets on the port.
     pub sockets: Vec<HeldSocket>,
+    /// The sockets on the port in other network namespaces, which are never in the way.
+    pub elsewhere: Vec<Elsewhere>,
+    /// The network namespace in question, if it is not the one this program was started in.
+    pub netns: Option<String>,
     /// Why the sockets of the port, or some of them, could not be looked at.
     pub sockets_hidden: Option<Missing>,
     /// How many processes could not be looked into while searching for holders.
@@ -198,10 +205,38 @@ pub struct HeldSocket {
     pub socket: SocketReport,
     /// What it does to the call.
     pub role: Role,
+    /// What makes it meet the one asked for, or keeps the two apart, in words; empty if that is
+    /// plain.
+    pub relation: String,
     /// The processes that were seen to have it open.
-    pub holders: Vec<Process>,
+    pub holders: Vec<Owner>,
     /// Why no holder is named.
     pub no_holder: Option<NoHolder>,
+    /// What the kernel uses it for, if it is the kernel's own.
+    pub kernel_use: Option<&'static str>,
+    /// Its state as the kernel calls it.
+    pub kernel_state: Option<&'static str>,
+    /// In how many seconds the kernel forgets it.
+    pub remaining_seconds: Option<u64>,
+    /// Of a listener: how many connections wait to be accepted.
+    pub waiting: Option<u32>,
+}
+
+/// A socket on the same port in another network namespace.
+#[derive(Clone, Debug, Serialize)]
+pub struct Elsewhere {
+    /// The inode of that namespace.
+    pub netns: u64,
+    /// What `--netns` takes to ask there.
+    pub argument: String,
+    /// Its protocol.
+    pub protocol: &'static str,
+    /// Its state as the kernel calls it.
+    pub state: &'static str,
+    /// Its address and port as `ss` prints them.
+    pub local: String,
+    /// The processes that were seen to have it open.
+    pub holders: Vec<Owner>,
 }
 
 /// What a socket on the same port does to the call.
@@ -224,6 +259,10 @@ pub enum Role {
 pub enum NoHolder {
     /// The kernel keeps it; no program has it open any more.
     Kernel,
+    /// Its listener has not accepted it yet.
+    NotAccepted,
+    /// It is the kernel's own.
+    KernelUse,
     /// Some processes could not be looked into; root could.
     NotRoot,
     /// Some processes could not be looked into, not even by root.

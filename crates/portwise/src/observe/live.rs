@@ -43,15 +43,19 @@ pub use linux::{setting, setting_of};
 
 #[cfg(target_os = "linux")]
 mod linux {
-    use std::{collections::BTreeMap, path::PathBuf};
+    use std::{collections::BTreeMap, path::PathBuf, rc::Rc};
 
     use portwise_model::{Fact, FactKey, Host, Missing, Socket, Subject};
     use portwise_sys::{Errno, Error, proc::Proc, rtnetlink::RtNetlink, sockdiag::SockDiag};
 
     use super::{Asked, Setting, Trouble};
     use crate::observe::{
-        AskingProcess, Holders, Observer, asking, gates, holders, host, network::Network,
-        program::Finder, sockets, subject::Asker,
+        AskingProcess, Holders, Observer, asking, gates, holders, host,
+        network::Network,
+        owners::{self, Owners},
+        program::Finder,
+        sockets,
+        subject::Asker,
     };
 
     /// The setting of this machine, network namespace and user.
@@ -100,8 +104,11 @@ mod linux {
             rtnetlink: None,
             sockdiag: None,
             users: None,
+            owners: Vec::new(),
         };
+        let elsewhere = machine.network.words(asked);
         let mut setting = Setting::new(Host::not_asked(kernel), subject, Box::new(machine));
+        setting.elsewhere = elsewhere;
         setting.gid = Some(gid);
         setting.is_self = process.is_none();
         setting.netns = netns;
@@ -132,6 +139,7 @@ mod linux {
         rtnetlink: Option<RtNetlink>,
         sockdiag: Option<SockDiag>,
         users: Option<BTreeMap<u32, String>>,
+        owners: Vec<(u16, Rc<Owners>)>,
     }
 
     impl Machine {
@@ -236,6 +244,18 @@ mod linux {
 
         fn holders(&mut self, sockets: &[Socket]) -> Holders {
             holders::of(&self.proc, sockets, |uid| user(&mut self.users, uid))
+        }
+
+        fn owners(&mut self, port: u16) -> Option<Rc<Owners>> {
+            if self.network.closed.is_some() {
+                return None;
+            }
+            if let Some((_, known)) = self.owners.iter().find(|(known, _)| *known == port) {
+                return Some(known.clone());
+            }
+            let owners = Rc::new(owners::of(&self.proc, port)?);
+            self.owners.push((port, owners.clone()));
+            Some(owners)
         }
 
         fn user(&mut self, uid: u32) -> Option<String> {

@@ -4,7 +4,7 @@
 //! rules missed is then observed, one at a time, until nothing more can be learned. So a refused
 //! low port costs one sysctl and one look at capabilities, and no socket is listed for it.
 
-use std::{collections::BTreeMap, path::PathBuf};
+use std::{collections::BTreeMap, path::PathBuf, rc::Rc};
 
 use portwise_model::{
     CapSet, Case, Credentials, Fact, FactKey, Family, Gates, Host, Missing, Request, SockAddr,
@@ -15,6 +15,8 @@ use serde::{Deserialize, Serialize};
 
 pub use self::asking::AskingProcess;
 use crate::{Trouble, endpoint::Target};
+
+use owners::Owners;
 
 mod asking;
 pub mod assumed;
@@ -33,6 +35,9 @@ pub mod live;
 #[cfg(target_os = "linux")]
 mod network;
 mod order;
+#[cfg(target_os = "linux")]
+mod origin;
+pub mod owners;
 #[cfg(target_os = "linux")]
 mod program;
 #[cfg(target_os = "linux")]
@@ -53,6 +58,12 @@ pub trait Observer {
 
     /// Finds the processes that hold any of these sockets.
     fn holders(&mut self, sockets: &[Socket]) -> Holders;
+
+    /// Looks for every socket on a port and who holds it, in each network namespace that may be
+    /// seen; `None` if only [`Observer::holders`] are known.
+    fn owners(&mut self, _port: u16) -> Option<Rc<Owners>> {
+        None
+    }
 
     /// The login name of a user.
     fn user(&mut self, uid: u32) -> Option<String>;
@@ -153,6 +164,9 @@ pub struct Setting {
     pub command: Vec<String>,
     /// The file of the network namespace in question, if it is another than that of this process.
     pub netns: Option<PathBuf>,
+    /// The network namespace in question, if it is not the one this program was started in: in
+    /// words.
+    pub elsewhere: Option<String>,
     /// The effective user who runs this program and looks at its machine; `None` if the facts
     /// are from elsewhere.
     pub runner: Option<u32>,
@@ -176,6 +190,7 @@ impl Setting {
             process: None,
             command: Vec::new(),
             netns: None,
+            elsewhere: None,
             runner: None,
             assumed: Vec::new(),
             program: "portwise".into(),
@@ -299,6 +314,12 @@ impl Setting {
     /// Finds the processes that hold any of these sockets.
     pub fn holders(&mut self, sockets: &[Socket]) -> Holders {
         self.observer.holders(sockets)
+    }
+
+    /// Looks for every socket on a port and who holds it, in each network namespace that may be
+    /// seen; `None` if the facts are from elsewhere.
+    pub fn owners(&mut self, port: u16) -> Option<Rc<Owners>> {
+        self.observer.owners(port)
     }
 
     /// The login name of a user.

@@ -39,6 +39,16 @@ impl Closed {
 impl Network {
     const HERE: Network = Network { home: None, closed: None, file: None };
 
+    /// Which namespace the thread is in, if it left its own.
+    pub(super) fn words(&self, asked: &Asked) -> Option<String> {
+        self.home.as_ref()?;
+        Some(match (&asked.netns, asked.pid) {
+            (Some(name), _) => format!("the network namespace `{name}`"),
+            (None, Some(pid)) => format!("the network namespace of pid {pid}"),
+            (None, None) => "another network namespace".into(),
+        })
+    }
+
     /// Enters the namespace in question, if the thread is not in it.
     pub(super) fn enter(asked: &Asked) -> Result<Network, Trouble> {
         let file = match (&asked.netns, asked.pid) {

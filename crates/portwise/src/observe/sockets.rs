@@ -17,7 +17,12 @@ use portwise_sys::{
     sockdiag::{self, ALL_STATES, DiagSocket, SockDiag, SocketQuery},
 };
 
-use super::{holders, host::unread, is_orphan, orphan};
+use super::{
+    holders,
+    host::unread,
+    inventory::{Holder, How},
+    is_orphan, orphan,
+};
 
 /// The first version that shows TCP sockets which are bound and do not listen.
 pub(super) const SHOWS_BOUND: Version = Version::new(6, 8, 0);
@@ -212,6 +217,12 @@ fn fill_in(sockets: &mut Sockets, read: &HashMap<u64, (bool, bool)>) {
         }
         sockets.set_port(port, list);
     }
+}
+
+/// Reads `SO_REUSEADDR` and `SO_REUSEPORT` through the first descriptor that lets it be read.
+pub(super) fn of_descriptors(holders: &[Holder]) -> Option<(bool, bool)> {
+    let mut open = holders.iter().filter(|holder| holder.how == How::Open);
+    open.find_map(|holder| of_descriptor(holder.pid, holder.fd).ok())
 }
 
 /// Reads `SO_REUSEADDR` and `SO_REUSEPORT` through the descriptor of another process.

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 mod asker;
 mod got;
+pub mod holder;
 pub mod json;
 pub mod listing;
 mod markdown;

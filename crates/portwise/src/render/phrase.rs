@@ -6,9 +6,7 @@ use portwise_model::{
 };
 
 use crate::{
-    explain::{
-        CiteReport, EvidenceReport, HeldSocket, NoHolder, Report, SocketReport, SubjectReport,
-    },
+    explain::{CiteReport, EvidenceReport, Report, SocketReport, SubjectReport},
     observe::Process,
 };
 
@@ -298,42 +296,8 @@ pub fn holder(process: &Process) -> String {
     format!("held by pid {} ({}), {user}", process.pid, process.command)
 }
 
-/// Why no holder is named, with what the kernel says of the owner.
-pub fn no_holder(report: &Report, held: &HeldSocket, reason: NoHolder) -> String {
-    let socket = &held.socket;
-    let owner = match socket.uid {
-        Some(uid) => format!("it belongs to {}; ", user(socket.user.as_deref(), uid)),
-        None => String::new(),
-    };
-    let rest = match reason {
-        NoHolder::Kernel if socket.state == State::TimeWait => {
-            "nobody holds it any more, the kernel keeps the port".into()
-        }
-        NoHolder::Kernel if matches!(socket.state, State::Established | State::CloseWait) => {
-            "no program has it open: its listener has not accepted it yet".into()
-        }
-        NoHolder::Kernel => {
-            "no program has it open any more: the kernel ends the connection".into()
-        }
-        NoHolder::NotRoot => format!(
-            "I cannot see the holder: not root; `sudo {} why {}` shows it",
-            quoted(&report.program),
-            quoted(&asked(report))
-        ),
-        NoHolder::NotAllowed => format!(
-            "I cannot see the holder: {} processes may not be looked into",
-            report.unseen_processes
-        ),
-        NoHolder::NotFound => "no process I can see has it open: one of another pid namespace \
-            does, or the kernel, or it is on its way between processes"
-            .into(),
-        NoHolder::NotGiven => "who holds it is not among the facts given".into(),
-    };
-    format!("{owner}{rest}")
-}
-
 /// The endpoint as it was typed, with its protocol if that is not the usual one.
-fn asked(report: &Report) -> String {
+pub(super) fn asked(report: &Report) -> String {
     match report.protocol {
         Protocol::Tcp => report.asked.clone(),
         Protocol::Udp => format!("{}/udp", report.asked),

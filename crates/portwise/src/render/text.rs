@@ -1,14 +1,15 @@
 //! Reports as text.
 
-use portwise_model::{Missing, Outcome};
+use portwise_model::{Missing, Outcome, State};
 
 use super::{
-    asker,
+    asker, holder,
     page::{Color, Page, Style},
     phrase,
 };
 use crate::explain::{
-    Answer, CiteReport, Decision, FixReport, Found, HeldSocket, Note, Report, Role, StepReport,
+    Answer, CiteReport, Decision, FixReport, Found, HeldSocket, NoHolder, Note, Report, Role,
+    StepReport,
 };
 
 /// How much is said.
@@ -69,6 +70,9 @@ fn answer(page: &mut Page, report: &Report, detail: Detail) {
     fixes(page, &report.fixes);
     covers(page, report);
     sockets(page, report, |role| role == Role::Beside);
+    if report.decision.answer != Answer::No || report.about_port {
+        elsewhere(page, report);
+    }
     notes(page, report, all, |note| !is_cause(note));
     if all {
         page.blank();
@@ -232,32 +236,84 @@ fn hidden(page: &mut Page, report: &Report) {
 
 /// The other sockets on the port, those alike together.
 fn sockets(page: &mut Page, report: &Report, wanted: impl Fn(Role) -> bool) {
+    let listens = |held: &HeldSocket| held.socket.state == State::Listen;
+    let is_held = report.sockets.iter().any(|held| held.role == Role::InTheWay && listens(held));
     let mut groups: Vec<(&HeldSocket, usize)> = Vec::new();
     for held in report.sockets.iter().filter(|held| wanted(held.role)) {
+        // What waits at a listener goes with it.
+        if is_held && held.no_holder == Some(NoHolder::NotAccepted) {
+            continue;
+        }
         match groups.iter_mut().find(|(other, _)| alike(other, held)) {
             Some((_, count)) => *count += 1,
             None => groups.push((held, 1)),
         }
     }
+    let mut before: Option<&HeldSocket> = None;
     for (held, count) in groups {
         page.label(match held.role {
             Role::InTheWay | Role::Behind => "held",
             Role::Unclear => "held?",
             Role::Beside => "beside",
         });
-        let socket = phrase::socket_of(&held.socket, held.socket.remote.as_deref(), count);
+        let mut words = phrase::socket_of(&held.socket, held.socket.remote.as_deref(), count);
+        if let Some(waiting @ 1..) = held.waiting {
+            let are = if waiting == 1 { "connection waits" } else { "connections wait" };
+            words += &format!("; {waiting} {are} to be accepted");
+        }
+        let relation = match held.relation.as_str() {
+            "" => String::new(),
+            relation => format!(": {relation}"),
+        };
         page.text(&match held.role {
-            Role::InTheWay => socket,
-            Role::Behind => format!("{socket}: in the way, once the call is allowed otherwise"),
-            Role::Unclear => format!("{socket}: in the way or not, that is not known"),
-            Role::Beside => format!("{socket}: not in the way"),
+            Role::InTheWay => format!("{words}{relation}"),
+            Role::Behind => format!("{words}: in the way, once the call is allowed otherwise"),
+            Role::Unclear => format!("{words}: in the way or not, that is not known"),
+            Role::Beside => format!("{words}: not in the way{relation}"),
         });
-        for process in &held.holders {
-            page.detail(&phrase::holder(process));
+        let same = |before: &HeldSocket| before.holders == held.holders;
+        if !held.holders.is_empty() && before.is_some_and(same) {
+            page.detail(if held.holders.len() == 1 {
+                "the same process"
+            } else {
+                "the same processes"
+            });
+        } else {
+            holders(page, held);
         }
         if let Some(reason) = held.no_holder {
-            page.detail(&phrase::no_holder(report, held, reason));
+            page.detail(&holder::no_holder(report, held, reason));
         }
+        before = Some(held);
+    }
+}
+
+/// Those who hold a socket, the first few in full.
+fn holders(page: &mut Page, held: &HeldSocket) {
+    const IN_FULL: usize = 3;
+    const SHOWN: usize = 12;
+    for (i, owner) in held.holders.iter().enumerate().take(SHOWN) {
+        let lines = holder::lines(owner);
+        let full = held.holders.len() <= IN_FULL || i == 0;
+        for line in lines.iter().take(if full { lines.len() } else { 1 }) {
+            page.detail(line);
+        }
+    }
+    if held.holders.len() > SHOWN {
+        page.detail(&format!("and by {} more", held.holders.len() - SHOWN));
+    }
+}
+
+/// What is on the port in other network namespaces.
+fn elsewhere(page: &mut Page, report: &Report) {
+    const SHOWN: usize = 3;
+    for there in report.elsewhere.iter().take(SHOWN) {
+        page.label("beside");
+        page.text(&format!("{}: not in the way", holder::elsewhere(there)));
+    }
+    if report.elsewhere.len() > SHOWN {
+        let more = report.elsewhere.len() - SHOWN;
+        page.text(&format!("and {more} more in other network namespaces"));
     }
 }
 

@@ -6,7 +6,10 @@ use portwise_model::{
 };
 
 use self::start::Start;
-use super::report::{FixReport, HeldSocket, NoHolder, Role, breadth};
+use super::{
+    report::{FixReport, HeldSocket, Role, breadth},
+    stop::{self, in_the_way, owners},
+};
 use crate::{
     Setting,
     endpoint::{Target, shown},
@@ -69,19 +72,22 @@ fn there(setting: &Setting, command: &str) -> String {
 }
 
 /// What is filled in where a fix leaves it open.
-struct Blanks([(&'static str, String); 8]);
+struct Blanks<'a> {
+    target: &'a Target,
+    blanks: [(&'static str, String); 8],
+}
 
-impl Blanks {
-    fn new(
+impl Blanks<'_> {
+    fn new<'a>(
         setting: &Setting,
         case: &Case,
         start: &Start,
-        target: &Target,
+        target: &'a Target,
         held: &[HeldSocket],
-    ) -> Blanks {
+    ) -> Blanks<'a> {
         let number =
             |n: Option<u32>, unknown: &str| n.map_or(unknown.to_string(), |n| n.to_string());
-        Blanks([
+        let blanks = [
             ("{program}", start.program(case).unwrap_or_else(|| PROGRAM.into())),
             ("{command}", start.command().unwrap_or_else(|| PROGRAM.into())),
             ("{port}", target.port.to_string()),
@@ -89,12 +95,13 @@ impl Blanks {
             ("{endpoint}", target.shown.clone()),
             ("{uid}", setting.subject.uid.to_string()),
             ("{gid}", number(setting.gid, "GID")),
-            ("{pid}", number(pids(held).first().copied(), "PID")),
-        ])
+            ("{pid}", number(owners(held).first().map(|owner| owner.pid), "PID")),
+        ];
+        Blanks { target, blanks }
     }
 
     fn fill(&self, text: &str) -> String {
-        self.0.iter().fold(text.to_string(), |text, (name, value)| text.replace(name, value))
+        self.blanks.iter().fold(text.to_string(), |text, (name, value)| text.replace(name, value))
     }
 }
 
@@ -110,15 +117,18 @@ fn report(
     let (mut title, mut command) = (blanks.fill(fix.title), blanks.fill(fix.command));
     let mut side_effects = fix.side_effects.to_string();
     if fix.id.ends_with(".stop-holder") {
-        command = stop(setting, held);
-        if in_the_way(held).any(|h| h.no_holder == Some(NoHolder::NotRoot)) {
-            detail = Some("root can see which".into());
-        }
-        if in_the_way(held).all(|h| h.socket.remote.is_some()) {
-            side_effects = "its connections end".into();
-        }
+        let stop = stop::of(setting, blanks.target, held);
+        (title, command, side_effects) = (stop.title, stop.command, stop.side_effects);
+        detail = stop.detail.or(detail);
         if leaves_connections(case, held) {
             title += ", and wait a minute: its connections keep the port that long";
+        }
+    }
+    if fix.id.ends_with(".wait") {
+        let remembered = held.iter().filter(|h| h.role <= Role::Unclear);
+        if let Some(seconds) = remembered.filter_map(|h| h.remaining_seconds).max() {
+            title =
+                format!("wait {seconds} seconds, until the kernel forgets the closed connections");
         }
     }
     FixReport {
@@ -172,12 +182,6 @@ fn report_two(
     }
 }
 
-/// The sockets in the way that some program has open.
-fn in_the_way(held: &[HeldSocket]) -> impl Iterator<Item = &HeldSocket> {
-    let kept = |h: &&HeldSocket| h.no_holder == Some(NoHolder::Kernel);
-    held.iter().filter(|h| h.role == Role::InTheWay).filter(move |h| !kept(h))
-}
-
 /// Whether the program that holds the port has connections there that keep it for a while after
 /// its end: the kernel closes them in order, and shares the port meanwhile only if this socket and
 /// theirs have SO_REUSEADDR.
@@ -189,31 +193,6 @@ fn leaves_connections(case: &Case, held: &[HeldSocket]) -> bool {
             && !(shares && h.socket.reuseaddr == Some(true))
     };
     case.host.kernel.family == KernelFamily::Linux && in_the_way(held).any(stays)
-}
-
-/// The processes that hold what is in the way, if each such socket has one that was seen. What
-/// the kernel keeps has none.
-fn pids(held: &[HeldSocket]) -> Vec<u32> {
-    if in_the_way(held).any(|h| h.holders.is_empty()) {
-        return Vec::new();
-    }
-    let mut pids: Vec<u32> = in_the_way(held).flat_map(|h| &h.holders).map(|p| p.pid).collect();
-    pids.sort_unstable();
-    pids.dedup();
-    pids
-}
-
-/// The command that ends the holder. Empty if there are several, since one of them is likely a
-/// service manager that starts the others again, or if it is not known.
-fn stop(setting: &Setting, held: &[HeldSocket]) -> String {
-    let [pid] = pids(held)[..] else { return String::new() };
-    if setting.runner.is_none() || pid == 1 {
-        return String::new();
-    }
-    let mut holders = held.iter().flat_map(|h| &h.holders).filter(|holder| holder.pid == pid);
-    let own = holders.all(|holder| Some(holder.uid) == setting.runner);
-    let sudo = if own || setting.runner == Some(0) { "" } else { "sudo " };
-    format!("{sudo}kill {pid}")
 }
 
 /// The endpoint to bind instead, if that is the change, and in words what it comes to.
