@@ -153,6 +153,53 @@ fn a_server_that_does_not_listen_is_no_success() {
     assert!(words.contains("ENOENT"), "{words}");
 }
 
+/// The rights of a server's file, tried as root for another user, and by that user.
+#[test]
+fn a_server_whose_file_has_the_capability() {
+    use std::os::unix::fs::PermissionsExt;
+    let there = tempfile::tempdir().unwrap();
+    std::fs::set_permissions(there.path(), PermissionsExt::from_mode(0o755)).unwrap();
+    let copy = |name: &str, of: &Path| {
+        let file = there.path().join(name);
+        std::fs::copy(of, &file).unwrap();
+        std::fs::set_permissions(&file, PermissionsExt::from_mode(0o755)).unwrap();
+        file.display().to_string()
+    };
+    let portwise = copy("portwise", Path::new(env!("CARGO_BIN_EXE_portwise")));
+    let server = copy("server", &env::current_exe().unwrap());
+    let bit = portwise_sys::caps::bit(portwise_sys::caps::NET_BIND_SERVICE);
+    let caps =
+        portwise_sys::filecap::FileCaps { permitted: bit, effective: true, ..Default::default() };
+    if let Err(error) = portwise_sys::filecap::write(Path::new(&server), &caps) {
+        portwise_sys::not_run!("try: no file capabilities can be given here: {error}");
+        return;
+    }
+    let variable = "PORTWISE_TEST_SERVER={addr}:{port}";
+    let server = ["--", "env", variable, &server, "--exact", "a_server", "--nocapture"];
+    let user = ["setpriv", "--reuid=1000", "--regid=1000", "--clear-groups"];
+    for (start, more, bind, listens) in [
+        (&[][..], &["--as", "1000:1000"][..], "ok", 1),
+        (&user, &[], "ok", 1),
+        (&[&user[..], &["setpriv", "--no-new-privs"]].concat(), &[], "EACCES", 0),
+        (&[&user[..], &["--bounding-set=-net_bind_service"]].concat(), &[], "EACCES", 0),
+    ] {
+        let words = [start, &[&portwise, "try", "--json", "127.0.0.1:80"], more, &server].concat();
+        let output = Command::new(words[0]).args(&words[1..]).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        if output.status.code() == Some(2) && said.contains(" can be made here") {
+            portwise_sys::not_run!("try: {said}");
+            continue;
+        }
+        let value: Value = serde_json::from_slice(&output.stdout)
+            .unwrap_or_else(|e| panic!("{words:?}: {e}: {said}"));
+        assert_eq!(output.status.code(), Some(0), "{words:?}: {value:#}");
+        let answer = &value["answers"][0];
+        assert_eq!(answer["observed"]["outcome"], bind, "{words:?}: {answer:#}");
+        let found = answer["server"]["listens"].as_array().unwrap().len();
+        assert_eq!(found, listens, "{words:?}: {answer:#}");
+    }
+}
+
 /// Whether a process has this among its arguments.
 fn is_running(argument: &str) -> bool {
     let arguments = |entry: std::fs::DirEntry| std::fs::read(entry.path().join("cmdline")).ok();

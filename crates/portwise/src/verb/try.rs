@@ -1,6 +1,6 @@
 //! `try ENDPOINT…`: do it, and hold the prediction against it.
 
-use std::{env, fs, path::PathBuf, time::Duration};
+use std::{env, ffi::OsString, fs, path::PathBuf, time::Duration};
 
 use serde::Serialize;
 
@@ -63,7 +63,12 @@ pub fn run(args: &Args, global: &Global, output: &mut Output<'_>) -> Result<u8, 
     if client.as_ref().is_some_and(Vec::is_empty) {
         return Err(Trouble::new("--client: no program is named"));
     }
-    let mut setting = global.setting()?;
+    // What is not there is for the system to say.
+    let command: Vec<OsString> = args.command.iter().map(OsString::from).collect();
+    let mut setting = match global.setting_of(&command) {
+        Err(_) if !command.is_empty() => global.setting()?,
+        setting => setting?,
+    };
     let settings = global.socket_settings();
     let mut plan = Plan {
         targets: Vec::new(),

@@ -1,6 +1,6 @@
 //! Who makes the calls: as this machine knows them, and as they are in the copy.
 
-use portwise_model::{CapSet, Fact, FactKey, Subject, UserNs};
+use portwise_model::{CapSet, Errno, Fact, FactKey, Subject, UserNs};
 use portwise_sys::{
     caps::{self, Sets},
     ns,
@@ -8,12 +8,19 @@ use portwise_sys::{
     process::Credentials,
 };
 
+use super::started::{self, Started};
 use crate::{Setting, Trouble};
 
 /// Who asks.
 pub(super) struct Asker {
-    /// As the model takes it, in a network namespace made for it.
+    /// As the model takes it, in a network namespace made for it; a program that was started.
     pub(super) subject: Subject,
+    /// The same on the network itself.
+    pub(super) real: Subject,
+    /// Why the program will not be started, and with which errno.
+    pub(super) refused: Option<(String, Errno)>,
+    /// Whether a thread of this process cannot have the rights that the program will.
+    pub(super) is_limited: bool,
     /// What a thread becomes that makes the calls itself.
     pub(super) direct: Credentials,
     /// What a program is started as.
@@ -37,6 +44,7 @@ impl Asker {
         is_program: bool,
         here: bool,
     ) -> Result<Asker, Trouble> {
+        let programs = std::mem::take(&mut setting.subject.programs);
         let me = Proc::default().thread_status().map_err(|e| Trouble::new(e.to_string()))?;
         let uid = setting.subject.uid;
         let held = |capability| me.capabilities.effective & caps::bit(capability) != 0;
@@ -53,17 +61,30 @@ impl Asker {
             true => me.capabilities,
             false => login(&me.capabilities, uid),
         };
+        let gid = setting.gid.unwrap_or(NO_GROUP);
+        let own = started::equip(setting, &me, gid, &sets, false);
         let sets = counting(&sets, setting.subject.userns.value().copied());
-        let asked = if is_program { after_exec(&sets, uid) } else { sets.effective };
+        let in_copy = started::equip(setting, &me, gid, &sets, !here && !is_able);
+        let real = Started::of(&setting.host, &own, &programs);
+        let copy = Started::of(&setting.host, &in_copy, &programs);
+        let copy = if here { Started { subject: real.subject.clone(), ..copy } } else { copy };
+        let guess = if is_program { after_exec(&sets, uid) } else { sets.effective };
+        let asked = copy.effective().unwrap_or(guess);
         let mut asker = Asker {
-            subject: setting.subject.clone(),
+            subject: Subject { uid: copy.subject.uid, ..setting.subject.clone() },
+            real: real.subject,
+            refused: copy.refused,
+            is_limited: false,
             direct: Credentials::default(),
             program: Credentials::default(),
             environment: Vec::new(),
             user_namespace: !here && !is_able,
         };
         let from = setting.subject.capabilities.source().to_string();
-        asker.subject.capabilities = Fact::known(CapSet(asked), from);
+        asker.subject.capabilities = Fact::known(CapSet(asked), from.clone());
+        if asker.real.capabilities.value().is_none() {
+            asker.real.capabilities = Fact::known(CapSet(guess), from);
+        }
         if !here {
             asker.subject.userns = Fact::known(UserNs::Owner, "the copy is made by this process");
         }
@@ -72,6 +93,10 @@ impl Asker {
         }
         // On this very network capabilities count as they do: nothing is left out of them.
         let sets = if here && !is_other { me.capabilities } else { sets };
+        if asker.subject.uid != uid && is_able {
+            // The program changes the user.
+            asker.direct.uid = Some(asker.subject.uid);
+        }
         asker.direct.sets = Some(Sets { effective: asked, permitted: asked, inheritable: 0 });
         asker.direct.ambient = Some(0);
         let Capabilities { inheritable, permitted, effective, bounding, ambient } = sets;
@@ -106,6 +131,12 @@ impl Asker {
     /// it will start programs.
     pub(super) fn limit(&mut self) -> Result<(), Trouble> {
         let own = caps::get(0).map_err(|errno| Trouble::new(format!("capget: {errno}")))?;
+        let wanted = self.direct.sets.map_or(0, |sets| sets.effective);
+        self.is_limited = wanted & !own.permitted != 0;
+        if self.is_limited {
+            self.subject.capabilities =
+                Fact::known(CapSet(wanted & own.permitted), "what this process can have");
+        }
         for credentials in [&mut self.direct, &mut self.program] {
             if let Some(sets) = &mut credentials.sets {
                 sets.permitted &= own.permitted;

@@ -18,6 +18,7 @@ mod report;
 mod room;
 mod server;
 mod stage;
+mod started;
 mod vantage;
 mod words;
 
@@ -73,8 +74,9 @@ pub fn run(
     setting: &mut Setting,
     announce: impl FnOnce(&str),
 ) -> Result<Done, Trouble> {
+    let subject = explain::subject(setting);
     let mut asker = Asker::of(setting, plan.command.is_some(), plan.here)?;
-    setting.subject.capabilities = asker.subject.capabilities.clone();
+    setting.subject = asker.real.clone();
     let mut requests: Vec<Request> = Vec::new();
     for (_, target) in &plan.targets {
         requests.push(setting.request(target, &plan.settings)?);
@@ -92,7 +94,6 @@ pub fn run(
     }
     let asked: Vec<IpAddr> = plan.targets.iter().map(|(_, target)| target.ip).collect();
     let points = vantage::all(&blueprint, &setting.host, &asked, plan.here);
-    let subject = explain::subject(setting);
     announce(&announcement(plan, &asker, &subject));
     if asker.user_namespace {
         asker::enter_user_namespace()?;

@@ -32,7 +32,7 @@ use super::{
 use crate::{
     Trouble,
     endpoint::{Target, shown},
-    explain::Decision,
+    explain::{Answer, Decision},
     observe::live,
 };
 
@@ -137,7 +137,7 @@ impl Play<'_> {
             Some(_) => {
                 // The server needs the port.
                 drop(tried.socket);
-                self.with_server(&scene, target, &predicted, &before, &mut trial)?;
+                self.with_server(&scene, target, (&predicted, real), &before, &mut trial)?;
             }
             None => {
                 let sockets = predicted.sockets(port, answered.is_ok());
@@ -179,7 +179,7 @@ impl Play<'_> {
         &self,
         scene: &Scene,
         target: &Target,
-        predicted: &Predicted,
+        (predicted, real): (&Predicted, &Decision),
         before: &BTreeSet<SocketId>,
         trial: &mut Trial,
     ) -> Result<(), Trouble> {
@@ -208,7 +208,19 @@ impl Play<'_> {
         let ended = running.ended.take();
         let (said, said_later) = running.stop(before_probes);
         let asked_for = listening.iter().any(|s| is_asked(s, target));
-        let trouble = match (listening.is_empty(), trial.observed.is_ok()) {
+        let refused = self.asker.refused.as_ref().filter(
+            |(_, errno)| matches!(&ended, Some(Err(found)) if found.name() == Some(errno.name())),
+        );
+        if let Some((rule, errno)) = refused {
+            trial.notes.push(format!("it does not start, as predicted ({errno}): {rule}"));
+        }
+        // What this process cannot have, the program may.
+        let expected = match self.asker.is_limited {
+            true => real.answer != Answer::No,
+            false => trial.observed.is_ok(),
+        };
+        let trouble = match (listening.is_empty(), expected) {
+            (true, true) if refused.is_some() => None,
             (true, true) => Some(match &ended {
                 None => format!("it did not listen within {} s", self.plan.wait.as_secs()),
                 Some(_) => "it did not listen".into(),
