@@ -194,6 +194,10 @@ enum Verb {
     #[cfg(target_os = "linux")]
     #[command(after_help = TRY_EXAMPLES)]
     Try(verb::r#try::Args),
+    /// Start a program, and explain each bind, listen and connect of it that fails
+    #[cfg(target_os = "linux")]
+    #[command(after_help = verb::trace::EXAMPLES)]
+    Trace(verb::trace::Args),
     /// Start a program with just enough right to bind certain addresses and ports
     #[cfg(target_os = "linux")]
     #[command(after_help = verb::run::EXAMPLES)]
@@ -407,6 +411,13 @@ impl Output<'_> {
         self.gone
     }
 
+    /// Whether what is said beside the answer is coloured.
+    pub fn error_style(&self) -> Style {
+        let wants = self.color == ColorChoice::Auto && io::stderr().is_terminal();
+        let no_color = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+        Style { color: wants && !no_color || self.color == ColorChoice::Always }
+    }
+
     /// Writes an answer.
     pub fn data(&mut self, text: &str) {
         let written = self.out.write_all(text.as_bytes()).and_then(|()| self.out.flush());
@@ -500,6 +511,8 @@ pub fn run_on(
         Some(Verb::Completions(args)) => Ok(verb::completions::run(args, &mut output)),
         #[cfg(target_os = "linux")]
         Some(Verb::Try(args)) => verb::r#try::run(args, &cli.global, &mut output),
+        #[cfg(target_os = "linux")]
+        Some(Verb::Trace(args)) => verb::trace::run(args, &cli.global, &mut output),
         #[cfg(target_os = "linux")]
         Some(Verb::Run(args)) => verb::run::run(args, &cli.global, &mut output),
         Some(Verb::Conform(args)) => verb::conform::run(args, &cli.global, &mut output),

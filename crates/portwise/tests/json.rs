@@ -15,7 +15,8 @@ use serde_json::{Map, Value};
 
 const BLESS: &str = "PORTWISE_BLESS=1 cargo test -p portwise --test json";
 const HOST: &str = concat!("--facts ", env!("CARGO_MANIFEST_DIR"), "/tests/data/host.json");
-const VERBS: [&str; 8] = ["why", "check", "list", "free", "explain", "facts", "try", "conform"];
+const VERBS: [&str; 9] =
+    ["why", "check", "list", "free", "explain", "facts", "try", "trace", "conform"];
 
 fn reference() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../docs/reference")
@@ -229,6 +230,7 @@ fn output_is_what_the_schema_says() {
     }
     random_conform(&mut checker);
     really_tried(&mut checker);
+    really_traced(&mut checker);
     #[cfg(target_os = "linux")]
     really_listed(&mut checker);
     assert!(checker.faults.is_empty(), "{}", checker.faults.join("\n"));
@@ -364,6 +366,31 @@ fn really_tried(checker: &mut Checker) {
                 Err(_) => portwise_sys::not_run!("the JSON of try {args:?}: no namespaces here"),
             }
         }
+    }
+}
+
+/// What `trace` writes of a program that fails to bind and to connect, and succeeds at both.
+fn really_traced(checker: &mut Checker) {
+    const SCRIPT: &str =
+        "use Socket qw(:all); sub tcp { socket(my $s, AF_INET, SOCK_STREAM, 0); $s }
+        my $s = tcp; bind($s, pack_sockaddr_in(0, inet_aton('127.0.0.1'))); listen($s, 1);
+        my $to = getsockname($s); bind(tcp, $to); connect(tcp, $to); close($s); connect(tcp, $to);
+        print STDERR 'in use by another process?';";
+    let there = tempfile::tempdir().unwrap();
+    let file = there.path().join("told");
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_portwise"));
+    let run = command.args(["trace", "-qv", "-o"]).arg(&file).args(["--", "perl", "-e", SCRIPT]);
+    let run = run.output().expect("the binary was built");
+    if run.status.code() == Some(2) {
+        let said = String::from_utf8_lossy(&run.stderr).into_owned();
+        return portwise_sys::not_run!("the JSON of trace: {}", said.trim());
+    }
+    let schema = schema("trace.json");
+    let told = fs::read_to_string(&file).unwrap();
+    assert!(told.lines().count() >= 5, "{told}");
+    for line in told.lines() {
+        let value: Value = serde_json::from_str(line).unwrap();
+        checker.check(&value, &schema, "trace.json", "trace", "trace");
     }
 }
 

@@ -16,11 +16,6 @@ use portwise_sys::{caps, cgroup, filecap, proc::Proc};
 
 const NOBODY: u32 = 65534;
 
-/// Past the test harness, which keeps what passing tests print.
-fn not_run(why: &str) {
-    let _ = writeln!(std::io::stderr(), "not run: {why}");
-}
-
 /// Binds what it is given and says what became of it: `ADDRESS PORT KIND` each.
 const BINDS: &str = r#"use Socket qw(:all); $| = 1;
 while (@ARGV) { my ($a, $p, $k) = splice @ARGV, 0, 3;
@@ -66,7 +61,7 @@ fn is_root(what: &str) -> bool {
         .iter()
         .all(|capability| effective & caps::bit(*capability) != 0);
     if !is_root || limit() < 1024 {
-        not_run(&format!("{what}: needs root, and a port limit of 1024"));
+        portwise_sys::not_run!("{what}: needs root, and a port limit of 1024");
     }
     is_root && limit() >= 1024
 }
@@ -79,7 +74,7 @@ fn has_cgroup(what: &str) -> bool {
     let args = ["-l", "127.0.0.1:600", "--user", "65534:65534", "--how", "cgroup", "--", "true"];
     let tried = run(&args);
     if !tried.status.success() {
-        not_run(&format!("{what}: {}", String::from_utf8_lossy(&tried.stderr).trim()));
+        portwise_sys::not_run!("{what}: {}", String::from_utf8_lossy(&tried.stderr).trim());
     }
     tried.status.success()
 }
@@ -162,7 +157,7 @@ fn a_socket_of_another_network_namespace_gains_nothing() {
     let output = run(&[&args[..], &drop, &what].concat());
     let said = String::from_utf8_lossy(&output.stdout).into_owned();
     if !output.status.success() {
-        return not_run(&String::from_utf8_lossy(&output.stderr));
+        return portwise_sys::not_run!("{}", String::from_utf8_lossy(&output.stderr).trim());
     }
     assert_eq!(said.trim(), "0.0.0.0 604 tcp 13");
 }
@@ -299,7 +294,7 @@ fn sockets_are_handed_over() {
 #[test]
 fn a_plain_user_is_told_what_would_help() {
     if limit() < 1024 {
-        return not_run("a plain user who may bind every port");
+        return portwise_sys::not_run!("a plain user who may bind every port");
     }
     let mut command = portwise();
     let args = ["run", "-l", "127.0.0.1:612", "--", "perl", "-e", "print 'started'"];
@@ -337,7 +332,7 @@ fn what_an_administrator_can_do_once_helps() {
     let bind = caps::bit(caps::NET_BIND_SERVICE);
     let given = filecap::FileCaps { permitted: bind, ..Default::default() };
     if let Err(error) = filecap::write(&copy, &given) {
-        return not_run(&format!("portwise with a file capability: {error}"));
+        return portwise_sys::not_run!("portwise with a file capability: {error}");
     }
     let plain =
         |args: &[&str]| Command::new(&copy).args(args).uid(NOBODY).gid(NOBODY).output().unwrap();

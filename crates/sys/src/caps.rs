@@ -61,6 +61,8 @@ pub const NAMES: [&str; 41] = [
     "checkpoint_restore",
 ];
 
+/// `CAP_SETGID`.
+pub const SETGID: u8 = 6;
 /// `CAP_SETUID`.
 pub const SETUID: u8 = 7;
 /// `CAP_NET_BIND_SERVICE`.
@@ -83,6 +85,11 @@ pub fn by_name(name: &str) -> Option<u8> {
     let name = name.to_ascii_lowercase();
     let name = name.strip_prefix("cap_").unwrap_or(&name);
     NAMES.iter().position(|known| *known == name).and_then(|number| u8::try_from(number).ok())
+}
+
+/// Returns the name of a capability without `cap_`, in small letters.
+pub fn name(capability: u8) -> Option<&'static str> {
+    NAMES.get(usize::from(capability)).copied()
 }
 
 /// The bit of a capability in a set.

@@ -42,6 +42,8 @@ pub mod ldso;
 #[cfg(target_os = "linux")]
 pub mod lsm;
 #[cfg(target_os = "linux")]
+pub mod memory;
+#[cfg(target_os = "linux")]
 pub mod mount;
 #[cfg(target_os = "linux")]
 pub mod netlink;
@@ -57,6 +59,8 @@ pub mod pidfd;
 pub mod proc;
 #[cfg(target_os = "linux")]
 pub mod process;
+#[cfg(target_os = "linux")]
+pub mod ptrace;
 #[cfg(target_os = "linux")]
 pub mod rtnetlink;
 #[cfg(target_os = "linux")]

@@ -274,6 +274,16 @@ pub fn kill_child(pid: u32) -> Result<(), Errno> {
     check(unsafe { libc::kill(pid, libc::SIGKILL) })
 }
 
+/// Sends a signal to a process, which this one started or traces.
+///
+/// # Errors
+/// `ESRCH`; `EPERM`.
+pub fn signal_process(pid: u32, signal: i32) -> Result<(), Errno> {
+    let Ok(pid @ 1..) = i32::try_from(pid) else { return Err(Errno::ESRCH) };
+    // SAFETY: takes no pointer.
+    check(unsafe { libc::kill(pid, signal) })
+}
+
 /// Waits for any child of the calling process that has ended, and returns its pid and status;
 /// `None` if there are children and none has.
 ///

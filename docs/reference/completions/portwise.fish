@@ -54,6 +54,7 @@ complete -c portwise -n "__fish_portwise_needs_command" -f -a "explain" -d 'The 
 complete -c portwise -n "__fish_portwise_needs_command" -f -a "facts" -d 'What is known about this machine, where it was read, and what could not be'
 complete -c portwise -n "__fish_portwise_needs_command" -f -a "completions" -d 'What makes bash, zsh or fish complete the command line'
 complete -c portwise -n "__fish_portwise_needs_command" -f -a "try" -d 'Really bind, listen and connect, in a private copy of the network, beside the prediction'
+complete -c portwise -n "__fish_portwise_needs_command" -f -a "trace" -d 'Start a program, and explain each bind, listen and connect of it that fails'
 complete -c portwise -n "__fish_portwise_needs_command" -f -a "run" -d 'Start a program with just enough right to bind certain addresses and ports'
 complete -c portwise -n "__fish_portwise_needs_command" -f -a "conform" -d 'Recorded scenarios replayed on the model or the running kernel, or random ones on both'
 complete -c portwise -n "__fish_portwise_using_subcommand why" -l got -d 'A program got this errno, by name or number: which rules could have given it' -r
@@ -237,6 +238,28 @@ complete -c portwise -n "__fish_portwise_using_subcommand try" -s j -l json -d '
 complete -c portwise -n "__fish_portwise_using_subcommand try" -s v -l verbose -d 'Say every rule tried, every fact and every source'
 complete -c portwise -n "__fish_portwise_using_subcommand try" -s q -l quiet -d 'Say less: why only its first line, check nothing but the exit status'
 complete -c portwise -n "__fish_portwise_using_subcommand try" -s h -l help -d 'Print help'
+complete -c portwise -n "__fish_portwise_using_subcommand trace" -s o -l out -d 'Write what is told to this file too, in lines of JSON' -r -F
+complete -c portwise -n "__fish_portwise_using_subcommand trace" -l user -d 'Run it as this user, with the user\'s groups; needs root' -r
+complete -c portwise -n "__fish_portwise_using_subcommand trace" -l as -d 'Ask as a login process of this user, without capabilities unless it is root' -r
+complete -c portwise -n "__fish_portwise_using_subcommand trace" -l pid -d 'Ask in place of this process: with its credentials, in its network namespace' -r
+complete -c portwise -n "__fish_portwise_using_subcommand trace" -l netns -d 'Ask in this network namespace' -r
+complete -c portwise -n "__fish_portwise_using_subcommand trace" -l on -d 'Ask another kernel, such as linux-6.12, macos-15 or xnu-4903.231.4' -r
+complete -c portwise -n "__fish_portwise_using_subcommand trace" -l has -d 'With --on: an address that the host has, such as 192.0.2.10/24 or fe80::1/64%eth0' -r
+complete -c portwise -n "__fish_portwise_using_subcommand trace" -l facts -d 'Take the facts from a file that `portwise facts -o FILE` wrote' -r -F
+complete -c portwise -n "__fish_portwise_using_subcommand trace" -l dev -d 'The socket is bound to this interface (SO_BINDTODEVICE)' -r
+complete -c portwise -n "__fish_portwise_using_subcommand trace" -l color -d 'When to colour: auto (on a terminal, unless NO_COLOR is set), always, never' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set'
+always\t'Always'
+never\t'Never'"
+complete -c portwise -n "__fish_portwise_using_subcommand trace" -s 4 -l ipv4 -d 'Only the IPv4 addresses of a name; for a bare port 0.0.0.0'
+complete -c portwise -n "__fish_portwise_using_subcommand trace" -s 6 -l ipv6 -d 'Only the IPv6 addresses of a name; for a bare port ::'
+complete -c portwise -n "__fish_portwise_using_subcommand trace" -l reuseaddr -d 'The socket has SO_REUSEADDR'
+complete -c portwise -n "__fish_portwise_using_subcommand trace" -l reuseport -d 'The socket has SO_REUSEPORT'
+complete -c portwise -n "__fish_portwise_using_subcommand trace" -l v6only -d 'The socket has IPV6_V6ONLY'
+complete -c portwise -n "__fish_portwise_using_subcommand trace" -l freebind -d 'The socket has IP_FREEBIND'
+complete -c portwise -n "__fish_portwise_using_subcommand trace" -s j -l json -d 'Answer in JSON'
+complete -c portwise -n "__fish_portwise_using_subcommand trace" -s v -l verbose -d 'Say every rule tried, every fact and every source'
+complete -c portwise -n "__fish_portwise_using_subcommand trace" -s q -l quiet -d 'Say less: why only its first line, check nothing but the exit status'
+complete -c portwise -n "__fish_portwise_using_subcommand trace" -s h -l help -d 'Print help'
 complete -c portwise -n "__fish_portwise_using_subcommand run" -s l -l listen -d 'An address and port that the program may bind, such as 127.0.0.1:80; may be repeated' -r
 complete -c portwise -n "__fish_portwise_using_subcommand run" -l user -d 'Run it as this user, with the user\'s groups; needs root' -r
 complete -c portwise -n "__fish_portwise_using_subcommand run" -l how -d 'Only in this way' -r -f -a "already\t'It has the right already'

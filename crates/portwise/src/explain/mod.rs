@@ -42,6 +42,14 @@ pub fn ranges(list: &[(u16, u16)]) -> Vec<String> {
     list.iter().map(range).collect()
 }
 
+/// What the socket of a `bind` covers once it is bound.
+pub(crate) fn covers(setting: &mut Setting, request: &Request) -> Covers {
+    if matches!(setting.host.interfaces, Fact::Missing(_)) {
+        let _ = setting.observe(&FactKey::Interfaces);
+    }
+    covers::of(setting, request)
+}
+
 /// The answer to one target, with everything `why` says about it.
 pub fn report(
     setting: &mut Setting,

@@ -156,6 +156,11 @@ pub fn read(text: &str) -> Result<Pasted, NotUnderstood> {
     Ok(Pasted { endpoint, errno, hint: hint::find(&text), also })
 }
 
+/// Finds a message's own explanation, in a text that need not tell an error.
+pub fn hint(text: &str) -> Option<Hint> {
+    if text.len() > LONGEST { None } else { hint::find(&words::plain(text)) }
+}
+
 fn without_port(words: &Words<'_>, errnos: &[errno::Found]) -> NotUnderstood {
     let told = errno::nearest(errnos, 0, 0).map(|found| found.errno);
     if told.is_none() && !tells_failure(words) {

@@ -12,6 +12,8 @@ pub mod page;
 pub mod phrase;
 pub mod text;
 #[cfg(target_os = "linux")]
+pub mod trace;
+#[cfg(target_os = "linux")]
 pub mod trial;
 
 /// Makes text from the machine harmless for a terminal: control characters and the marks that

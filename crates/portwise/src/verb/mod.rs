@@ -21,6 +21,8 @@ pub mod list;
 #[cfg(target_os = "linux")]
 pub mod run;
 #[cfg(target_os = "linux")]
+pub mod trace;
+#[cfg(target_os = "linux")]
 pub mod r#try;
 pub mod why;
 
@@ -49,7 +51,7 @@ pub fn kernel(setting: &Setting) -> KernelReport {
 }
 
 /// The addresses an endpoint stands for: names are resolved by the machine asked about.
-fn targets(
+pub(crate) fn targets(
     setting: &Setting,
     endpoint: &Endpoint,
     only: Option<Family>,

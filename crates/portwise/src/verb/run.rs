@@ -101,7 +101,7 @@ fn say(words: &Words, quiet: bool, output: &mut Output<'_>) {
 }
 
 /// The exit status where nothing was started: as env(1) has it where the program is to blame.
-fn failed(not_started: NotStarted, output: &mut Output<'_>) -> Result<u8, Trouble> {
+pub(super) fn failed(not_started: NotStarted, output: &mut Output<'_>) -> Result<u8, Trouble> {
     match not_started {
         NotStarted::Trouble(trouble) => Err(trouble),
         NotStarted::NoWay(words) => {

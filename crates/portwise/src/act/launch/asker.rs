@@ -8,7 +8,7 @@ use portwise_sys::{
 };
 
 use super::{File, Plan};
-use crate::{Setting, Trouble, endpoint::Target};
+use crate::{Setting, Trouble, endpoint::Target, observe::user::Named};
 
 /// Who the program will be.
 pub(super) struct Asker {
@@ -60,7 +60,7 @@ impl Asker {
             _ => me.capabilities.ambient,
         };
         if let Some(user) = &plan.user {
-            asker.become_user(user, me.capabilities.effective)?;
+            (asker.credentials, asker.environment) = login(user, me.capabilities.effective)?;
         }
         if let Some(user) = other {
             held = if user.uid == 0 { me.capabilities.bounding } else { 0 };
@@ -82,39 +82,39 @@ impl Asker {
         setting.subject.uid = uid;
         Ok(asker)
     }
+}
 
-    fn become_user(
-        &mut self,
-        user: &crate::observe::user::Named,
-        effective: u64,
-    ) -> Result<(), Trouble> {
-        let needed = [("CAP_SETUID", caps::SETUID), ("CAP_SETGID", caps::SETUID - 1)];
-        for (name, capability) in needed {
-            if effective & caps::bit(capability) == 0 {
-                return Err(Trouble::new(format!(
-                    "--user needs root: {name} is missing; start it with sudo"
-                )));
-            }
+/// What goes with a user.
+pub(super) type Login = (Credentials, Vec<(&'static str, String)>);
+
+/// The credentials and the environment of a user, without capabilities unless it is root.
+/// `effective` is what this process has.
+pub(super) fn login(user: &Named, effective: u64) -> Result<Login, Trouble> {
+    let needed = [("CAP_SETUID", caps::SETUID), ("CAP_SETGID", caps::SETGID)];
+    for (name, capability) in needed {
+        if effective & caps::bit(capability) == 0 {
+            return Err(Trouble::new(format!(
+                "--user needs root: {name} is missing; start it with sudo"
+            )));
         }
-        let name = user.name.clone();
-        let gid = user.gid.unwrap_or(NO_GROUP);
-        let groups = Proc::default().groups().unwrap_or_default().into_iter();
-        let groups =
-            groups.filter(|group| name.as_ref().is_some_and(|name| group.members.contains(name)));
-        let mut groups: Vec<u32> = groups.map(|group| group.gid).collect();
-        groups.push(gid);
-        let is_root = user.uid == 0;
-        self.credentials = Credentials {
-            uid: Some(user.uid),
-            gid: Some(gid),
-            groups: Some(groups),
-            bounding: None,
-            sets: (!is_root).then(Sets::default),
-            ambient: (!is_root).then_some(0),
-        };
-        if let Some(name) = name {
-            self.environment = vec![("USER", name.clone()), ("LOGNAME", name)];
-        }
-        Ok(())
     }
+    let name = user.name.clone();
+    let gid = user.gid.unwrap_or(NO_GROUP);
+    let groups = Proc::default().groups().unwrap_or_default().into_iter();
+    let groups =
+        groups.filter(|group| name.as_ref().is_some_and(|name| group.members.contains(name)));
+    let mut groups: Vec<u32> = groups.map(|group| group.gid).collect();
+    groups.push(gid);
+    let is_root = user.uid == 0;
+    let credentials = Credentials {
+        uid: Some(user.uid),
+        gid: Some(gid),
+        groups: Some(groups),
+        bounding: None,
+        sets: (!is_root).then(Sets::default),
+        ambient: (!is_root).then_some(0),
+    };
+    let environment =
+        name.map(|name| vec![("USER", name.clone()), ("LOGNAME", name)]).unwrap_or_default();
+    Ok((credentials, environment))
 }

@@ -37,6 +37,35 @@ pub struct Plan {
     pub command: Vec<std::ffi::OsString>,
 }
 
+/// A program that is ready to be started.
+pub(crate) struct Prepared {
+    /// Its file.
+    pub(crate) path: std::path::PathBuf,
+    /// What to execute.
+    pub(crate) program: portwise_sys::exec::Program,
+    /// What to take on before.
+    pub(crate) credentials: portwise_sys::process::Credentials,
+}
+
+impl Prepared {
+    /// Finds the program, to be run by this user.
+    ///
+    /// # Errors
+    /// If the program cannot be found, or this process may not become that user.
+    pub(crate) fn of(
+        command: &[std::ffi::OsString],
+        user: Option<&Named>,
+    ) -> Result<Prepared, NotStarted> {
+        let path = program::find(command)?.path;
+        let own = portwise_sys::caps::get(0);
+        let own = own.map_err(|errno| Trouble::new(format!("capget: {errno}")))?;
+        let login = user.map(|user| asker::login(user, own.effective)).transpose()?;
+        let (credentials, environment) = login.unwrap_or_default();
+        let program = program::executable(&path, command, environment.iter())?;
+        Ok(Prepared { path, program, credentials })
+    }
+}
+
 /// What became of a plan that did not start anything, or of one that is not to.
 #[derive(Debug)]
 pub struct Looked {

@@ -1,6 +1,10 @@
 //! The program to start: its file, and what the file tells.
 
-use std::{ffi::OsString, io::Read, path::PathBuf};
+use std::{
+    ffi::OsString,
+    io::Read,
+    path::{Path, PathBuf},
+};
 
 use portwise_sys::{exec, filecap};
 
@@ -27,6 +31,20 @@ pub(super) fn find(command: &[OsString]) -> Result<File, NotStarted> {
     Ok(File { path, capabilities })
 }
 
+/// A program with the environment of this process and these variables.
+pub(super) fn executable<'a>(
+    path: &Path,
+    command: &[OsString],
+    variables: impl Iterator<Item = &'a (&'a str, String)>,
+) -> Result<exec::Program, Trouble> {
+    let set: Vec<(OsString, OsString)> =
+        variables.map(|(name, value)| ((*name).into(), value.into())).collect();
+    let is_kept = |name: &OsString| set.iter().all(|(other, _)| other != name);
+    let kept: Vec<_> = std::env::vars_os().filter(|(name, _)| is_kept(name)).collect();
+    exec::Program::new(path, command, kept.into_iter().chain(set))
+        .map_err(|_| Trouble::new("an argument or variable contains a zero byte"))
+}
+
 impl File {
     /// The program, ready to be executed with the environment of this process and further
     /// variables.
@@ -36,16 +54,7 @@ impl File {
         asker: &Asker,
         further: &[(&str, String)],
     ) -> Result<exec::Program, Trouble> {
-        let set: Vec<(OsString, OsString)> = asker
-            .environment
-            .iter()
-            .chain(further)
-            .map(|(name, value)| ((*name).into(), value.into()))
-            .collect();
-        let is_kept = |name: &OsString| set.iter().all(|(other, _)| other != name);
-        let kept: Vec<_> = std::env::vars_os().filter(|(name, _)| is_kept(name)).collect();
-        exec::Program::new(&self.path, &plan.command, kept.into_iter().chain(set))
-            .map_err(|_| Trouble::new("an argument or variable contains a zero byte"))
+        executable(&self.path, &plan.command, asker.environment.iter().chain(further))
     }
 
     /// Whether the program seems to take sockets that were made for it: its file contains the name

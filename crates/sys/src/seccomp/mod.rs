@@ -1,4 +1,9 @@
-//! seccomp(2): what the filter of the calling thread does to `bind`.
+//! seccomp(2): what the filter of the calling thread does to `bind`, and filters for those who look
+//! on or answer.
+
+mod calls;
+
+pub use calls::{Call, Filter, decode};
 
 use std::io;
 

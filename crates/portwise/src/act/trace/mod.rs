@@ -1,0 +1,239 @@
+//! A program watched as it binds, listens and connects, with all that it starts. Each call that
+//! fails is explained as things are at that moment.
+//!
+//! The program makes every call itself, with its own rights; a filter stops it only at these few
+//! (ptrace(2), seccomp(2)), before the call and after it. So nothing that it does ends otherwise
+//! than it would, but for what a tracer rules out in general: another tracer, and rights gained by
+//! executing a program, unless root traces.
+
+mod call;
+mod connect;
+mod explain;
+mod start;
+mod tracee;
+
+use std::{collections::HashMap, ffi::OsString, process::ExitStatus};
+
+use portwise_model::Protocol;
+use portwise_sys::{
+    Errno,
+    ptrace::{self, Event, Until},
+    signal,
+};
+
+pub(crate) use self::explain::is_explained;
+pub use self::{
+    connect::Connect,
+    explain::{Explained, Failure},
+    tracee::{Call, Record},
+};
+use self::{explain::Explainer, tracee::Tracee};
+use crate::{Trouble, act::launch::NotStarted, observe::user::Named};
+
+/// What to watch.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// The user who is to run it; `None` for the one who asks.
+    pub user: Option<Named>,
+    /// The program and its arguments.
+    pub command: Vec<OsString>,
+    /// Whether calls that succeed are told too.
+    pub successes: bool,
+}
+
+/// Something to tell.
+pub enum Told<'a> {
+    /// In a line: how the trace differs from a run without it.
+    Note(String),
+    /// A call that failed, explained; or one that was explained before, when it failed first.
+    Failed(&'a Failure),
+    /// A call that succeeded.
+    Succeeded(&'a Record, Option<String>),
+    /// What the program says of a failure is wrong.
+    WrongHint(&'a Record, String, String),
+    /// It is over.
+    Ended(&'a Summary),
+}
+
+/// How often what happened.
+#[derive(Clone, Debug, Default)]
+pub struct Summary {
+    /// Calls that succeeded: bind, listen, connect.
+    pub succeeded: [u64; 3],
+    /// Calls that failed, with how often, in the order in which each failed first.
+    pub failed: Vec<(Record, u64)>,
+    /// How many processes were watched.
+    pub processes: u64,
+}
+
+/// Starts the program and watches until all that it started has ended. Returns how the program
+/// itself ended. `tell` is told at once.
+///
+/// # Errors
+/// If it cannot be started or watched.
+pub fn run(plan: &Plan, tell: &mut dyn FnMut(Told<'_>)) -> Result<ExitStatus, NotStarted> {
+    let started = start::start(plan, &mut |note| tell(Told::Note(note)))?;
+    let mut watch = Watch {
+        main: started.pid,
+        tracees: HashMap::new(),
+        explainer: Explainer::default(),
+        summary: Summary { processes: 1, ..Summary::default() },
+        gains_nothing: started.gains_nothing,
+        plan,
+        tell,
+    };
+    let ended = watch.watch()?;
+    if let Some(errno) = started.failed() {
+        return Err(NotStarted::Program(plan.command[0].clone(), errno));
+    }
+    (watch.tell)(Told::Ended(&watch.summary));
+    Ok(ended)
+}
+
+struct Watch<'a> {
+    main: u32,
+    tracees: HashMap<u32, Tracee>,
+    explainer: Explainer,
+    summary: Summary,
+    /// Whether executing a program gives no rights, because plain users' filters need that.
+    gains_nothing: bool,
+    plan: &'a Plan,
+    tell: &'a mut dyn FnMut(Told<'_>),
+}
+
+impl Watch<'_> {
+    fn watch(&mut self) -> Result<ExitStatus, Trouble> {
+        let mut ended = None;
+        let mut claimed = 0;
+        loop {
+            let (tid, event) = match ptrace::wait() {
+                Ok(Some(event)) => event,
+                Ok(None) => break,
+                Err(Errno::EINTR) => {
+                    self.pass_on_to_rest(ended.is_some(), &mut claimed);
+                    continue;
+                }
+                Err(errno) => return Err(Trouble::new(format!("waitpid: {errno}"))),
+            };
+            match event {
+                Event::Ended(status) => {
+                    self.tracees.remove(&tid);
+                    if tid == self.main {
+                        ended = Some(status);
+                        signal::pass_on_to_nobody();
+                    }
+                }
+                Event::Filtered | Event::AtCall => self.at_call(tid),
+                Event::Executed(before) => self.executed(tid, before),
+                Event::Started => {
+                    self.summary.processes += 1;
+                    self.go_on(tid, 0);
+                }
+                Event::Trap => self.go_on(tid, 0),
+                Event::JobControl(_) => {
+                    ptrace::stay_stopped(tid);
+                    if tid == self.main {
+                        // So that a shell sees its job stopped.
+                        signal::stop_self();
+                    }
+                }
+                Event::Signal(signal) => self.go_on(tid, signal),
+            }
+        }
+        ended.ok_or_else(|| Trouble::new("the program was lost sight of"))
+    }
+
+    fn go_on(&mut self, tid: u32, signal: i32) {
+        let until = self.tracees.get(&tid).map_or(Until::Filtered, Tracee::until);
+        ptrace::resume(tid, until, signal);
+    }
+
+    fn executed(&mut self, tid: u32, before: u32) {
+        if before != tid {
+            self.tracees.remove(&before);
+        }
+        self.tracees.insert(tid, Tracee::default());
+        if self.gains_nothing
+            && tid != self.main
+            && let Some(note) = start::lost_rights(tid)
+        {
+            (self.tell)(Told::Note(note));
+        }
+        self.go_on(tid, 0);
+    }
+
+    fn at_call(&mut self, tid: u32) {
+        let tracee = self.tracees.entry(tid).or_default();
+        let heard = tracee.stopped(tid, self.plan.successes);
+        let until = tracee.until();
+        match heard {
+            tracee::Heard::Nothing => {}
+            tracee::Heard::Called(record, facts) => self.called(tid, record, &facts),
+            tracee::Heard::Said(text) => self.said(tid, &text),
+            tracee::Heard::IoUring => {
+                if self.explainer.is_first_uring(tid) {
+                    let name = tracee::name(tid);
+                    (self.tell)(Told::Note(format!(
+                        "{name} uses io_uring; what it binds or connects that way is not seen"
+                    )));
+                }
+            }
+        }
+        // What was called may have changed it.
+        let until = self.tracees.get(&tid).map_or(until, Tracee::until);
+        ptrace::resume(tid, until, 0);
+    }
+
+    fn called(&mut self, tid: u32, record: Record, facts: &tracee::SocketFacts) {
+        if record.errno.is_none() {
+            self.summary.succeeded[record.call as usize] += 1;
+            if self.plan.successes {
+                let covers = self.explainer.covers(&record, facts);
+                (self.tell)(Told::Succeeded(&record, covers));
+            }
+            return;
+        }
+        // Resolvers connect without sending anything, to see which addresses have a route.
+        let is_probe = record.call == Call::Connect && record.protocol == Some(Protocol::Udp);
+        if is_probe && !self.plan.successes {
+            return;
+        }
+        let known = self.summary.failed.iter_mut().find(|(known, _)| known.is_like(&record));
+        let again = match known {
+            Some((_, times)) => {
+                *times += 1;
+                true
+            }
+            None => {
+                self.summary.failed.push((record.clone(), 1));
+                false
+            }
+        };
+        let failure = self.explainer.explain(record, facts, again);
+        if let Some(tracee) = self.tracees.get_mut(&tid) {
+            tracee.failed(&failure);
+        }
+        (self.tell)(Told::Failed(&failure));
+    }
+
+    /// A program said something shortly after a failure.
+    fn said(&mut self, tid: u32, text: &str) {
+        let Some(tracee) = self.tracees.get_mut(&tid) else { return };
+        let Some((record, facts)) = tracee.last_failure() else { return };
+        if let Some((hint, because)) = self.explainer.wrong_hint(&record, &facts, text) {
+            tracee.explained();
+            (self.tell)(Told::WrongHint(&record, hint, because));
+        }
+    }
+
+    /// Once the program itself has ended, signals are for what it left behind.
+    fn pass_on_to_rest(&self, is_rest: bool, claimed: &mut u32) {
+        let (count, signal) = signal::unclaimed();
+        if is_rest && count != *claimed {
+            *claimed = count;
+            for tid in self.tracees.keys() {
+                let _ = portwise_sys::process::signal_process(*tid, signal);
+            }
+        }
+    }
+}
