@@ -1,9 +1,9 @@
 //! Corners of `execve` that the tables of `linux_exec` leave out.
 
 use portwise_model::{
-    CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH, CAP_NET_BIND_SERVICE, CapSet, Credentials, Evidence,
-    Executable, Fact, FactKey, FileKind, Finding, Format, Inode, Mount, Outcome, Program, Subject,
-    decide,
+    CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH, CAP_NET_BIND_SERVICE, CAP_NET_RAW, CapSet, Case,
+    Credentials, Evidence, Executable, Fact, FactKey, FileCapabilities, FileKind, Finding, Format,
+    Inode, Mount, Outcome, Program, Subject, decide, fix,
     linux::exec::{self, Grant, Void},
 };
 
@@ -181,4 +181,42 @@ fn the_first_file_that_is_not_known_is_the_one_to_look_at() {
     let mut format = elf();
     format.files[0].format = unread_file();
     assert!(!low(plain(), format).is_allowed());
+}
+
+/// What a fix leaves of the program that makes the call.
+fn fixed(program: Program, port: u16, id: &str) -> Option<Case> {
+    let case = case(NOW, plain(), vec![program], port);
+    let proven = fix::fixes(&case, &decide(&case), |_, _| false);
+    proven.into_iter().find(|p| p.fix.id == format!("linux.{id}")).map(|p| p.case)
+}
+
+#[test]
+fn setcap_keeps_what_the_file_has_and_counts_in_every_namespace() {
+    let raw = CapSet::NONE.with(CAP_NET_RAW);
+    let held = FileCapabilities { permitted: raw, inheritable: raw, effective: false, rootid: 5 };
+    let case = fixed(with_capabilities(elf(), held), 80, "this-program").unwrap();
+    let file = case.subject.programs[0].binary().unwrap();
+    let permitted = raw.with(CAP_NET_BIND_SERVICE);
+    let expected = FileCapabilities { permitted, inheritable: raw, effective: true, rootid: 0 };
+    assert_eq!(file.capabilities, Fact::known(Some(expected), "the fix"));
+}
+
+#[test]
+fn chmod_lets_everybody_execute_every_file() {
+    let mut scripted = script();
+    for (file, mode) in scripted.files.iter_mut().zip([0o640, 0o755]) {
+        file.inode = known(Some(inode(&file.path, mode, 0)));
+    }
+    let case = fixed(scripted.clone(), 8080, "executable").unwrap();
+    let modes: Vec<u16> = case.subject.programs[0]
+        .files
+        .iter()
+        .map(|file| file.inode.value().unwrap().as_ref().unwrap().mode)
+        .collect();
+    assert_eq!(modes, [0o755, 0o755]);
+    // Some x is not enough if it is not everybody's.
+    scripted.files[0].inode = known(Some(inode("/srv/script", 0o744, 0)));
+    assert!(fixed(scripted.clone(), 8080, "executable").is_some());
+    scripted.files[0].inode = known(Some(inode("/srv/script", 0o755, 0)));
+    assert!(fixed(scripted, 8080, "executable").is_none());
 }
