@@ -207,3 +207,18 @@ fn a_fix_may_ask_for_further_facts() {
     });
     assert_eq!(asked_for, 20 + 3);
 }
+
+/// The highest port has none behind it: what would change nothing is no fix, though the call may
+/// well succeed once more is known.
+#[test]
+fn a_change_that_changes_nothing_is_not_offered() {
+    let asked = with(case(Tcp, "127.0.0.1", 65535), |c| {
+        c.host.sockets = portwise_model::Sockets::not_asked();
+    });
+    let found = fix::fixes(&asked, &decide(&asked), |case, _| {
+        case.host.sockets.set_port(65535, Vec::new());
+        true
+    });
+    let ids: Vec<&str> = found.iter().map(|p| p.fix.id).collect();
+    assert_eq!(ids, ["linux.reuseaddr"]);
+}
