@@ -23,6 +23,7 @@ pub mod linux;
 mod lookup;
 mod machine;
 mod program;
+mod reach;
 mod request;
 mod rule;
 #[cfg(feature = "serde")]
@@ -48,6 +49,7 @@ pub use kernel::{Feature, Kernel, KernelFamily, Version};
 pub use lookup::{Choice, Found, Packet, Receivers, lookup};
 pub use machine::{Answered, Machine};
 pub use program::{Executable, FileCapabilities, FileKind, Format, Inode, Mount, Program};
+pub use reach::{Reach, ReachOutcome, ReachQuestion, Station, Stopper, Vantage, WayEnd};
 pub use request::{Call, Request, SockOption};
 pub use rule::{Basis, Cite, Rule};
 pub use socket::{Coverage, Membership, Options, Protocol, Socket, SocketId, Sockets, State};

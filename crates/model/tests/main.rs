@@ -7,6 +7,7 @@ mod linux_exec;
 mod linux_lookup;
 mod linux_own;
 mod linux_random;
+mod linux_reach;
 mod nouns;
 mod small_world;
 mod tidy;

@@ -135,6 +135,18 @@ Examples:
   portwise facts -o there.json -- ./server  the same for that program
   portwise facts --on macos-15              what is assumed of that kernel";
 
+const REACH_EXAMPLES: &str = "\
+Nothing is sent, and no rule is touched. Without --from: one answer for each kind of place that
+packets to this host come from. Root is needed to read the rules of the firewall.
+
+Examples:
+  sudo portwise reach 443
+  sudo portwise reach 192.0.2.10:443 --from 198.51.100.7        from far away
+  sudo portwise reach 192.0.2.10:53/udp --from 192.0.2.20%eth0 -v
+  sudo portwise reach 127.0.0.1:8080 --from 127.0.0.1%lo --as www-data
+
+Exit status: 0 accepted or forwarded, 1 refused, silent or no route, 3 unknown";
+
 const COMPLETIONS_EXAMPLES: &str = "\
 Examples:
   portwise completions bash >~/.local/share/bash-completion/completions/portwise
@@ -187,6 +199,9 @@ enum Verb {
     /// What is known about this machine, where it was read, and what could not be
     #[command(after_help = FACTS_EXAMPLES)]
     Facts(verb::facts::Args),
+    /// Where packets end: at which socket, at which rule of the firewall, or elsewhere
+    #[command(after_help = REACH_EXAMPLES)]
+    Reach(verb::reach::Args),
     /// What makes bash, zsh or fish complete the command line
     #[command(after_help = COMPLETIONS_EXAMPLES)]
     Completions(verb::completions::Args),
@@ -508,6 +523,7 @@ pub fn run_on(
         Some(Verb::Free(args)) => verb::free::run(args, &cli.global, &mut output),
         Some(Verb::Explain(args)) => verb::explain::run(args, &cli.global, &mut output),
         Some(Verb::Facts(args)) => verb::facts::run(args, &cli.global, &mut output),
+        Some(Verb::Reach(args)) => verb::reach::run(args, &cli.global, &mut output),
         Some(Verb::Completions(args)) => Ok(verb::completions::run(args, &mut output)),
         #[cfg(target_os = "linux")]
         Some(Verb::Try(args)) => verb::r#try::run(args, &cli.global, &mut output),

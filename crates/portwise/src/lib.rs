@@ -25,6 +25,7 @@ pub mod endpoint;
 pub mod explain;
 pub mod observe;
 pub mod pasted;
+pub mod reach;
 pub mod render;
 pub mod resolve;
 pub mod special;

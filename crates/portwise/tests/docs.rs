@@ -24,6 +24,27 @@ fn cli_reference_is_current() {
     compare("cli.md", &cli_reference());
 }
 
+/// What `reach` understands of the rules of a firewall.
+#[test]
+#[cfg(target_os = "linux")]
+fn firewall_reference_is_current() {
+    let mut text = format!(
+        "# What `reach` understands of a firewall\n\nGenerated from the readers of the rules by \
+         `{BLESS}`. Change those, not this file.\n\nRules are read from the kernel, whoever wrote them: \
+         nf_tables (nft, firewalld, the\nnftables variant of iptables), the legacy tables of \
+         iptables, and the sets of ipset. What\nis open goes both ways: if both ways end alike, \
+         that is the answer, else it is `unknown`, with\nthe rule and what decides. What is not \
+         listed ends in `unknown` with the rule's name; it is\nnever passed over.\n"
+    );
+    for (section, names) in portwise::observe::firewall_support() {
+        write!(text, "\n## {section}\n\n| name | understood |\n|---|---|\n").unwrap();
+        for (name, how) in names {
+            writeln!(text, "| {name} | {how} |").unwrap();
+        }
+    }
+    compare("firewall.md", &text);
+}
+
 /// What the README shows of other kernels and recorded scenarios depends on nothing here, so it has
 /// to be what is printed.
 #[test]

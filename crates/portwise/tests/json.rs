@@ -15,8 +15,8 @@ use serde_json::{Map, Value};
 
 const BLESS: &str = "PORTWISE_BLESS=1 cargo test -p portwise --test json";
 const HOST: &str = concat!("--facts ", env!("CARGO_MANIFEST_DIR"), "/tests/data/host.json");
-const VERBS: [&str; 9] =
-    ["why", "check", "list", "free", "explain", "facts", "try", "trace", "conform"];
+const VERBS: [&str; 10] =
+    ["why", "check", "list", "reach", "free", "explain", "facts", "try", "trace", "conform"];
 
 fn reference() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../docs/reference")
@@ -231,6 +231,7 @@ fn output_is_what_the_schema_says() {
     random_conform(&mut checker);
     really_tried(&mut checker);
     really_traced(&mut checker);
+    followed(&mut checker);
     #[cfg(target_os = "linux")]
     really_listed(&mut checker);
     assert!(checker.faults.is_empty(), "{}", checker.faults.join("\n"));
@@ -391,6 +392,18 @@ fn really_traced(checker: &mut Checker) {
     for line in told.lines() {
         let value: Value = serde_json::from_str(line).unwrap();
         checker.check(&value, &schema, "trace.json", "trace", "trace");
+    }
+}
+
+/// What `reach` writes, of the network at hand: what there is on it is not the test's to say.
+fn followed(checker: &mut Checker) {
+    let schema = schema("reach.json");
+    for args in [&["127.0.0.1:9", "--from", "127.0.0.1%lo"][..], &["9"], &["127.0.0.1:9/udp", "-4"]]
+    {
+        let run = common::portwise(&[&["reach", "--json"], args].concat());
+        let value: Value = serde_json::from_str(&run.out)
+            .unwrap_or_else(|e| panic!("reach {args:?}: {e}: {}{}", run.out, run.err));
+        checker.check(&value, &schema, "reach.json", "reach", "reach");
     }
 }
 

@@ -36,6 +36,8 @@ pub mod exec;
 #[cfg(target_os = "linux")]
 pub mod filecap;
 #[cfg(target_os = "linux")]
+pub mod ipset;
+#[cfg(target_os = "linux")]
 pub mod landlock;
 #[cfg(target_os = "linux")]
 pub mod ldso;
@@ -47,6 +49,8 @@ pub mod memory;
 pub mod mount;
 #[cfg(target_os = "linux")]
 pub mod netlink;
+#[cfg(target_os = "linux")]
+pub mod nftables;
 #[cfg(target_os = "linux")]
 pub mod ns;
 #[cfg(target_os = "linux")]
@@ -75,3 +79,5 @@ pub mod sockdiag;
 pub mod uname;
 #[cfg(target_os = "linux")]
 pub mod unix;
+#[cfg(target_os = "linux")]
+pub mod xtables;

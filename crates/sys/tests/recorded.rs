@@ -128,7 +128,8 @@ fn rules() {
     assert_eq!((rules[1].mark, rules[1].input.as_deref()), (Some((0x10, 0xff)), Some("lo")));
     assert_eq!((rules[1].table, rules[1].priority), (100, 500));
     assert_eq!(rules[2].uids, Some((1000, 1999)));
-    assert_eq!(rules[2].other_conditions, [24, 29, 22], "port, mask of the port, protocol");
+    assert_eq!(rules[2].protocol, Some(6));
+    assert!(rules[2].destination_ports.is_some() && rules[2].other_conditions.is_empty());
 }
 
 #[test]

@@ -37,6 +37,9 @@ _portwise() {
             portwise,list)
                 cmd="portwise__subcmd__list"
                 ;;
+            portwise,reach)
+                cmd="portwise__subcmd__reach"
+                ;;
             portwise,run)
                 cmd="portwise__subcmd__run"
                 ;;
@@ -56,7 +59,7 @@ _portwise() {
 
     case "${cmd}" in
         portwise)
-            opts="-4 -6 -j -v -q -h -V --ipv4 --ipv6 --as --pid --netns --on --has --facts --reuseaddr --reuseport --v6only --dev --freebind --json --verbose --quiet --color --got --help --version why check list free explain facts completions try trace run conform"
+            opts="-4 -6 -j -v -q -h -V --ipv4 --ipv6 --as --pid --netns --on --has --facts --reuseaddr --reuseport --v6only --dev --freebind --json --verbose --quiet --color --got --help --version why check list free explain facts reach completions try trace run conform"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -437,6 +440,56 @@ _portwise() {
                     return 0
                     ;;
                 --watch)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --as)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --pid)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --netns)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --on)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --has)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --facts)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --dev)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --color)
+                    COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        portwise__subcmd__reach)
+            opts="-4 -6 -j -v -q -h --from --ipv4 --ipv6 --as --pid --netns --on --has --facts --reuseaddr --reuseport --v6only --dev --freebind --json --verbose --quiet --color --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --from)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

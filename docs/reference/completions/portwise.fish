@@ -52,6 +52,7 @@ complete -c portwise -n "__fish_portwise_needs_command" -f -a "list" -d 'Every b
 complete -c portwise -n "__fish_portwise_needs_command" -f -a "free" -d 'The next free port for an address, family and options, printed bare for scripts'
 complete -c portwise -n "__fish_portwise_needs_command" -f -a "explain" -d 'The page of a rule, what an address means, or the list of all rules'
 complete -c portwise -n "__fish_portwise_needs_command" -f -a "facts" -d 'What is known about this machine, where it was read, and what could not be'
+complete -c portwise -n "__fish_portwise_needs_command" -f -a "reach" -d 'Where packets end: at which socket, at which rule of the firewall, or elsewhere'
 complete -c portwise -n "__fish_portwise_needs_command" -f -a "completions" -d 'What makes bash, zsh or fish complete the command line'
 complete -c portwise -n "__fish_portwise_needs_command" -f -a "try" -d 'Really bind, listen and connect, in a private copy of the network, beside the prediction'
 complete -c portwise -n "__fish_portwise_needs_command" -f -a "trace" -d 'Start a program, and explain each bind, listen and connect of it that fails'
@@ -194,6 +195,27 @@ complete -c portwise -n "__fish_portwise_using_subcommand facts" -s j -l json -d
 complete -c portwise -n "__fish_portwise_using_subcommand facts" -s v -l verbose -d 'Say every rule tried, every fact and every source'
 complete -c portwise -n "__fish_portwise_using_subcommand facts" -s q -l quiet -d 'Say less: why only its first line, check nothing but the exit status'
 complete -c portwise -n "__fish_portwise_using_subcommand facts" -s h -l help -d 'Print help'
+complete -c portwise -n "__fish_portwise_using_subcommand reach" -l from -d 'Packets from this address, that arrive by this interface: `lo` for a client on this host' -r
+complete -c portwise -n "__fish_portwise_using_subcommand reach" -l as -d 'Ask as a login process of this user, without capabilities unless it is root' -r
+complete -c portwise -n "__fish_portwise_using_subcommand reach" -l pid -d 'Ask in place of this process: with its credentials, in its network namespace' -r
+complete -c portwise -n "__fish_portwise_using_subcommand reach" -l netns -d 'Ask in this network namespace' -r
+complete -c portwise -n "__fish_portwise_using_subcommand reach" -l on -d 'Ask another kernel, such as linux-6.12, macos-15 or xnu-4903.231.4' -r
+complete -c portwise -n "__fish_portwise_using_subcommand reach" -l has -d 'With --on: an address that the host has, such as 192.0.2.10/24 or fe80::1/64%eth0' -r
+complete -c portwise -n "__fish_portwise_using_subcommand reach" -l facts -d 'Take the facts from a file that `portwise facts -o FILE` wrote' -r -F
+complete -c portwise -n "__fish_portwise_using_subcommand reach" -l dev -d 'The socket is bound to this interface (SO_BINDTODEVICE)' -r
+complete -c portwise -n "__fish_portwise_using_subcommand reach" -l color -d 'When to colour: auto (on a terminal, unless NO_COLOR is set), always, never' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set'
+always\t'Always'
+never\t'Never'"
+complete -c portwise -n "__fish_portwise_using_subcommand reach" -s 4 -l ipv4 -d 'Only the IPv4 addresses of a name; for a bare port 0.0.0.0'
+complete -c portwise -n "__fish_portwise_using_subcommand reach" -s 6 -l ipv6 -d 'Only the IPv6 addresses of a name; for a bare port ::'
+complete -c portwise -n "__fish_portwise_using_subcommand reach" -l reuseaddr -d 'The socket has SO_REUSEADDR'
+complete -c portwise -n "__fish_portwise_using_subcommand reach" -l reuseport -d 'The socket has SO_REUSEPORT'
+complete -c portwise -n "__fish_portwise_using_subcommand reach" -l v6only -d 'The socket has IPV6_V6ONLY'
+complete -c portwise -n "__fish_portwise_using_subcommand reach" -l freebind -d 'The socket has IP_FREEBIND'
+complete -c portwise -n "__fish_portwise_using_subcommand reach" -s j -l json -d 'Answer in JSON'
+complete -c portwise -n "__fish_portwise_using_subcommand reach" -s v -l verbose -d 'Say every rule tried, every fact and every source'
+complete -c portwise -n "__fish_portwise_using_subcommand reach" -s q -l quiet -d 'Say less: why only its first line, check nothing but the exit status'
+complete -c portwise -n "__fish_portwise_using_subcommand reach" -s h -l help -d 'Print help'
 complete -c portwise -n "__fish_portwise_using_subcommand completions" -l as -d 'Ask as a login process of this user, without capabilities unless it is root' -r
 complete -c portwise -n "__fish_portwise_using_subcommand completions" -l pid -d 'Ask in place of this process: with its credentials, in its network namespace' -r
 complete -c portwise -n "__fish_portwise_using_subcommand completions" -l netns -d 'Ask in this network namespace' -r

@@ -13,10 +13,13 @@ pub mod fixes;
 pub mod gate;
 pub mod listen;
 pub mod lookup;
+pub mod netfilter;
 pub mod option;
 pub mod port;
+pub mod route;
 pub mod traffic;
 pub mod udp;
+pub mod walk;
 
 pub use bucket::{Bucket, Buckets};
 pub use effects::{close, connected, settle, time_wait};

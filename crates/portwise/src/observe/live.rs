@@ -43,18 +43,27 @@ pub use linux::{setting, setting_of};
 
 #[cfg(target_os = "linux")]
 mod linux {
-    use std::{collections::BTreeMap, path::PathBuf, rc::Rc};
+    use std::{
+        collections::{BTreeMap, BTreeSet},
+        path::PathBuf,
+        rc::Rc,
+    };
 
-    use portwise_model::{Fact, FactKey, Host, Missing, Socket, Subject};
-    use portwise_sys::{Errno, Error, proc::Proc, rtnetlink::RtNetlink, sockdiag::SockDiag};
+    use portwise_model::{Fact, FactKey, Host, Missing, Socket, SocketId, Subject};
+    use portwise_sys::{
+        Errno, Error,
+        proc::Proc,
+        rtnetlink::RtNetlink,
+        sockdiag::{self, DiagSocket, SockDiag},
+    };
 
     use super::{Asked, Setting, Trouble};
     use crate::observe::{
-        AskingProcess, Holders, Observer, asking, gates, holders, host,
+        AskingProcess, Holders, Observer, Traffic, asking, firewall, gates, holders, host,
         network::Network,
         owners::{self, Owners},
         program::Finder,
-        sockets,
+        routing, sockets,
         subject::Asker,
     };
 
@@ -240,6 +249,26 @@ mod linux {
                     Err(Missing::new(key.clone(), "there is no way to observe it", ""))
                 }
             }
+        }
+
+        fn traffic(&mut self) -> Result<Traffic, String> {
+            if let Some(closed) = &self.network.closed {
+                return Err(closed.missing(FactKey::Interfaces).why.into_owned());
+            }
+            let proc = self.proc.clone();
+            let read = self.rtnetlink().and_then(|netlink| routing::read(&proc, netlink));
+            let network = read.map_err(|error| format!("the routes cannot be read: {error}"))?;
+            let rules = firewall::read(&self.proc).map_err(|unread| unread.to_string());
+            Ok(Traffic { network, rules })
+        }
+
+        fn full(&mut self, port: u16) -> BTreeSet<SocketId> {
+            let listeners = sockdiag::State::LISTEN.bit();
+            let rows = self.sockdiag().and_then(|diag| diag.tcp(listeners, Some(port)));
+            let is_full =
+                |row: &&DiagSocket| row.state == sockdiag::State::LISTEN && row.rqueue > row.wqueue;
+            let rows = rows.unwrap_or_default();
+            rows.iter().filter(is_full).map(|row| SocketId(row.inode)).collect()
         }
 
         fn holders(&mut self, sockets: &[Socket]) -> Holders {

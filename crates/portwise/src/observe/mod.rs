@@ -4,12 +4,17 @@
 //! rules missed is then observed, one at a time, until nothing more can be learned. So a refused
 //! low port costs one sysctl and one look at capabilities, and no socket is listed for it.
 
-use std::{collections::BTreeMap, path::PathBuf, rc::Rc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::PathBuf,
+    rc::Rc,
+};
 
 use portwise_model::{
     CapSet, Case, Credentials, Fact, FactKey, Family, Gates, Host, Missing, Request, SockAddr,
     SockOption, Socket, SocketId, Subject, UserNs, Verdict, decide_parts,
     fix::{self, Proven},
+    linux::{netfilter::Ruleset, route::Network},
 };
 use serde::{Deserialize, Serialize};
 
@@ -26,6 +31,8 @@ pub mod inventory;
 pub mod user;
 
 #[cfg(target_os = "linux")]
+mod firewall;
+#[cfg(target_os = "linux")]
 mod gates;
 #[cfg(target_os = "linux")]
 mod holders;
@@ -41,9 +48,17 @@ pub mod owners;
 #[cfg(target_os = "linux")]
 mod program;
 #[cfg(target_os = "linux")]
+mod routing;
+#[cfg(target_os = "linux")]
 mod sockets;
 #[cfg(target_os = "linux")]
 mod subject;
+
+/// What is understood of the rules of a firewall: sections of names with how they are read.
+#[cfg(target_os = "linux")]
+pub fn firewall_support() -> [(&'static str, &'static [(&'static str, &'static str)]); 3] {
+    firewall::support()
+}
 
 /// Answers when a rule asks for a fact.
 pub trait Observer {
@@ -68,6 +83,19 @@ pub trait Observer {
     /// The login name of a user.
     fn user(&mut self, uid: u32) -> Option<String>;
 
+    /// Reads what decides where packets go.
+    ///
+    /// # Errors
+    /// Why that cannot be observed.
+    fn traffic(&mut self) -> Result<Traffic, String> {
+        Err("how packets go is known of a running Linux only".into())
+    }
+
+    /// The TCP listeners of a port whose queue of connections is full.
+    fn full(&mut self, _port: u16) -> BTreeSet<SocketId> {
+        BTreeSet::new()
+    }
+
     /// From now on looks for gates also where that costs more.
     fn look_closely(&mut self) {}
 
@@ -79,6 +107,15 @@ pub trait Observer {
     fn asking_process(&mut self) -> Option<AskingProcess> {
         None
     }
+}
+
+/// What decides where packets go.
+#[derive(Clone, Debug)]
+pub struct Traffic {
+    /// Devices, addresses and routes.
+    pub network: Network,
+    /// The rules of the packet filter, or why they are not known.
+    pub rules: Result<Ruleset, String>,
 }
 
 /// A process that holds a socket.
@@ -304,6 +341,19 @@ impl Setting {
     pub fn asking_process(&mut self) -> Option<&AskingProcess> {
         let Setting { asking, observer, .. } = self;
         asking.get_or_insert_with(|| observer.asking_process()).as_ref()
+    }
+
+    /// Reads what decides where packets go.
+    ///
+    /// # Errors
+    /// Why that cannot be observed.
+    pub fn traffic(&mut self) -> Result<Traffic, String> {
+        self.observer.traffic()
+    }
+
+    /// The TCP listeners of a port whose queue of connections is full.
+    pub fn full(&mut self, port: u16) -> BTreeSet<SocketId> {
+        self.observer.full(port)
     }
 
     /// From now on looks for gates also where that costs more.

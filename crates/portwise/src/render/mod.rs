@@ -10,6 +10,7 @@ pub mod listing;
 mod markdown;
 pub mod page;
 pub mod phrase;
+pub mod reach;
 pub mod text;
 #[cfg(target_os = "linux")]
 pub mod trace;

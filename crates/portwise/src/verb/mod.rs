@@ -18,6 +18,7 @@ pub mod explain;
 pub mod facts;
 pub mod free;
 pub mod list;
+pub mod reach;
 #[cfg(target_os = "linux")]
 pub mod run;
 #[cfg(target_os = "linux")]

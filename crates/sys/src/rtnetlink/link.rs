@@ -23,6 +23,18 @@ pub struct Link {
     pub vrf_table: Option<u32>,
     /// The largest packet, in bytes.
     pub mtu: Option<u32>,
+    /// `ifi_type`, an `ARPHRD_` number: 1 Ethernet, 772 loopback.
+    pub hardware: u16,
+    /// `IFLA_GROUP`.
+    pub group: u32,
+    /// The hardware address, if it has 6 bytes.
+    pub address: Option<[u8; 6]>,
+    /// `IFLA_LINK_NETNSID`: the number of the namespace the other end is in.
+    pub peer_netns: Option<u32>,
+    /// Whether an XDP program is attached.
+    pub xdp: bool,
+    /// The device's switches of IPv4 by number, as `IFLA_INET_CONF` lists them from 1.
+    pub ipv4_conf: Vec<u32>,
 }
 
 impl Link {
@@ -47,6 +59,7 @@ impl Link {
     }
 }
 
+const IFLA_XDP_ATTACHED: u16 = 2;
 const RTEXT_FILTER_SKIP_STATS: u32 = 1 << 3;
 
 pub(super) fn links_request() -> Request {
@@ -69,6 +82,12 @@ pub fn parse_link(payload: &[u8]) -> Result<Link, Malformed> {
         kind: None,
         vrf_table: None,
         mtu: None,
+        hardware: u16::from_ne_bytes([fixed[2], fixed[3]]),
+        group: 0,
+        address: None,
+        peer_netns: None,
+        xdp: false,
+        ipv4_conf: Vec::new(),
     };
     for attribute in attributes(&payload[fixed.len()..]) {
         match attribute.kind {
@@ -77,6 +96,14 @@ pub fn parse_link(payload: &[u8]) -> Result<Link, Malformed> {
             libc::IFLA_MASTER => link.master = attribute.u32(),
             libc::IFLA_MTU => link.mtu = attribute.u32(),
             libc::IFLA_LINKINFO => read_info(&mut link, attribute.payload),
+            libc::IFLA_GROUP => link.group = attribute.u32().unwrap_or(0),
+            libc::IFLA_ADDRESS => link.address = <[u8; 6]>::try_from(attribute.payload).ok(),
+            libc::IFLA_LINK_NETNSID => link.peer_netns = attribute.u32(),
+            libc::IFLA_XDP => {
+                link.xdp = attributes(attribute.payload)
+                    .any(|a| a.kind == IFLA_XDP_ATTACHED && a.u8().is_some_and(|mode| mode != 0));
+            }
+            libc::IFLA_AF_SPEC => read_families(&mut link, attribute.payload),
             _ => {}
         }
     }
@@ -95,5 +122,17 @@ fn read_info(link: &mut Link, info: &[u8]) {
     }
     if link.kind.as_deref() == Some("vrf") {
         link.vrf_table = attributes(data).find(|a| a.kind == IFLA_VRF_TABLE).and_then(|a| a.u32());
+    }
+}
+
+/// What the families add: IPv4 its switches, as an array of numbers.
+fn read_families(link: &mut Link, families: &[u8]) {
+    const IFLA_INET_CONF: u16 = 1;
+    let of_ipv4 = attributes(families).find(|a| i32::from(a.kind) == libc::AF_INET);
+    let conf =
+        of_ipv4.and_then(|family| attributes(family.payload).find(|a| a.kind == IFLA_INET_CONF));
+    if let Some(conf) = conf {
+        let words = conf.payload.chunks_exact(4);
+        link.ipv4_conf = words.map(|w| u32::from_ne_bytes([w[0], w[1], w[2], w[3]])).collect();
     }
 }

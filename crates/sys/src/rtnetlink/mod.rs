@@ -5,18 +5,20 @@
 mod address;
 mod change;
 mod link;
+mod neighbour;
 mod route;
 mod rule;
 
 pub use address::{Address, parse_address};
 pub use link::{Link, parse_link};
+pub use neighbour::{Neighbour, parse_neighbour};
 pub use route::{NextHop, Route, RouteQuery, parse_route};
 pub use rule::{PolicyRule, parse_rule};
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use crate::Error;
-use crate::netlink::{Attribute, Malformed, NETLINK_ROUTE, Netlink, Request};
+use crate::netlink::{Attribute, Malformed, NETLINK_ROUTE, Netlink, Request, attributes, u32_at};
 
 const RTM_NEWLINK: u16 = 16;
 const RTM_DELLINK: u16 = 17;
@@ -26,7 +28,13 @@ const RTM_DELADDR: u16 = 21;
 const RTM_GETADDR: u16 = 22;
 const RTM_NEWROUTE: u16 = 24;
 const RTM_GETROUTE: u16 = 26;
+const RTM_NEWNEIGH: u16 = 28;
+const RTM_GETNEIGH: u16 = 30;
 const RTM_NEWRULE: u16 = 32;
+const RTM_NEWQDISC: u16 = 36;
+const RTM_GETQDISC: u16 = 38;
+const RTM_NEWTFILTER: u16 = 44;
+const RTM_GETTFILTER: u16 = 46;
 const RTM_GETRULE: u16 = 34;
 
 /// The table of routes to this host's own addresses.
@@ -122,6 +130,46 @@ impl RtNetlink {
         let mut fixed = [0; 12];
         fixed[0] = family;
         self.dump(&Request::new(RTM_GETRULE, &fixed), RTM_NEWRULE, parse_rule)
+    }
+
+    /// Lists neighbours: of `AF_INET` and `AF_INET6` their hardware addresses, of `AF_BRIDGE` the
+    /// tables of the bridges.
+    ///
+    /// # Errors
+    /// Those of [`Netlink::dump`].
+    pub fn neighbours(&mut self, family: u8) -> Result<Vec<Neighbour>, Error> {
+        let mut fixed = [0; 12];
+        fixed[0] = family;
+        self.dump(&Request::new(RTM_GETNEIGH, &fixed), RTM_NEWNEIGH, parse_neighbour)
+    }
+
+    /// Lists the interfaces at which traffic control may have filters for what they receive.
+    ///
+    /// # Errors
+    /// Those of [`Netlink::dump`].
+    pub fn ingress_disciplines(&mut self) -> Result<Vec<u32>, Error> {
+        const TCA_KIND: u16 = 1;
+        let request = Request::new(RTM_GETQDISC, &[0; 20]);
+        let rows = self.dump(&request, RTM_NEWQDISC, |payload| {
+            let (fixed, rest) = payload.split_first_chunk::<20>().ok_or(Malformed)?;
+            let kind = attributes(rest).find(|a| a.kind == TCA_KIND).map(|a| a.text());
+            let is = kind.is_some_and(|kind| kind == "clsact" || kind == "ingress");
+            Ok(is.then_some(u32_at(fixed, 4).ok_or(Malformed)?))
+        })?;
+        Ok(rows.into_iter().flatten().collect())
+    }
+
+    /// Says whether traffic control has filters for what an interface receives.
+    ///
+    /// # Errors
+    /// Those of [`Netlink::dump`].
+    pub fn has_ingress_filters(&mut self, interface: u32) -> Result<bool, Error> {
+        const INGRESS: u32 = 0xffff_fff2;
+        let mut fixed = [0; 20];
+        fixed[4..8].copy_from_slice(&interface.to_ne_bytes());
+        fixed[12..16].copy_from_slice(&INGRESS.to_ne_bytes());
+        let request = Request::new(RTM_GETTFILTER, &fixed);
+        Ok(!self.dump(&request, RTM_NEWTFILTER, |_| Ok(()))?.is_empty())
     }
 
     fn dump<T>(

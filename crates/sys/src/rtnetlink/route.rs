@@ -37,6 +37,8 @@ pub struct Route {
     pub next_hops: Vec<NextHop>,
     /// `rtm_flags`, such as `RTNH_F_LINKDOWN`.
     pub flags: u32,
+    /// `rtm_tos`: only for packets of this class, 0 for any.
+    pub tos: u8,
 }
 
 impl Route {
@@ -69,6 +71,8 @@ pub struct NextHop {
     pub gateway: Option<IpAddr>,
     /// Its weight, from 1.
     pub weight: u16,
+    /// `rtnh_flags`: bit 0 says that it is dead.
+    pub flags: u8,
 }
 
 /// What to ask [`super::RtNetlink::route_to`].
@@ -116,6 +120,7 @@ pub fn parse_route(payload: &[u8]) -> Result<Route, Malformed> {
         metric: None,
         next_hops: Vec::new(),
         flags: u32_at(fixed, 8).ok_or(Malformed)?,
+        tos: fixed[3],
     };
     for attribute in attributes(&payload[fixed.len()..]) {
         match attribute.kind {
@@ -157,7 +162,12 @@ fn next_hop(bytes: &mut &[u8]) -> Option<NextHop> {
             libc::RTA_VIA => via(&attribute),
             _ => None,
         });
-    let hop = NextHop { interface: u32_at(fixed, 4)?, gateway, weight: u16::from(fixed[3]) + 1 };
+    let hop = NextHop {
+        interface: u32_at(fixed, 4)?,
+        gateway,
+        weight: u16::from(fixed[3]) + 1,
+        flags: fixed[2],
+    };
     *bytes = bytes.get(length.next_multiple_of(4)..).unwrap_or_default();
     Some(hop)
 }

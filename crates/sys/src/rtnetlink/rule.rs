@@ -32,7 +32,19 @@ pub struct PolicyRule {
     pub uids: Option<(u32, u32)>,
     /// The table is that of the interface's VRF (`FRA_L3MDEV`).
     pub l3mdev: bool,
-    /// Further conditions are set, or it inverts: the numbers of attributes not told above.
+    /// Only packets of this protocol.
+    pub protocol: Option<u8>,
+    /// Only packets from these ports, first and last.
+    pub source_ports: Option<(u16, u16)>,
+    /// Only packets to these ports, first and last.
+    pub destination_ports: Option<(u16, u16)>,
+    /// `FRA_SUPPRESS_PREFIXLEN`: routes with a prefix of at most so many bits do not count.
+    pub suppress: Option<u32>,
+    /// `FRA_GOTO`: the priority of the rule to go on with.
+    pub goto: Option<u32>,
+    /// `FIB_RULE_INVERT`: it is for what does not meet the conditions.
+    pub inverted: bool,
+    /// Further conditions are set: the numbers of attributes not told above.
     pub other_conditions: Vec<u16>,
 }
 
@@ -57,6 +69,11 @@ impl PolicyRule {
             && self.mark.is_none()
             && self.uids.is_none()
             && !self.l3mdev
+            && !self.inverted
+            && self.protocol.is_none()
+            && self.source_ports.is_none()
+            && self.destination_ports.is_none()
+            && self.suppress.is_none()
             && self.other_conditions.is_empty()
     }
 }
@@ -69,6 +86,7 @@ const FRA_DST: u16 = 1;
 const FRA_SRC: u16 = 2;
 const FRA_IIFNAME: u16 = 3;
 const FRA_PRIORITY: u16 = 6;
+const FRA_GOTO: u16 = 4;
 const FRA_FWMARK: u16 = 10;
 const FRA_SUPPRESS_IFGROUP: u16 = 13;
 const FRA_SUPPRESS_PREFIXLEN: u16 = 14;
@@ -79,6 +97,11 @@ const FRA_PAD: u16 = 18;
 const FRA_L3MDEV: u16 = 19;
 const FRA_UID_RANGE: u16 = 20;
 const FRA_PROTOCOL: u16 = 21;
+const FRA_IP_PROTO: u16 = 22;
+const FRA_SPORT_RANGE: u16 = 23;
+const FRA_DPORT_RANGE: u16 = 24;
+const FRA_SPORT_MASK: u16 = 28;
+const FRA_DPORT_MASK: u16 = 29;
 
 /// Reads the payload of `RTM_NEWRULE`, a `fib_rule_hdr` and its attributes.
 ///
@@ -98,10 +121,16 @@ pub fn parse_rule(payload: &[u8]) -> Result<PolicyRule, Malformed> {
         mark: None,
         uids: None,
         l3mdev: false,
+        protocol: None,
+        source_ports: None,
+        destination_ports: None,
+        suppress: None,
+        goto: None,
+        inverted: false,
         other_conditions: Vec::new(),
     };
     if u32_at(fixed, 8).ok_or(Malformed)? & FIB_RULE_INVERT != 0 {
-        rule.other_conditions.push(0);
+        rule.inverted = true;
     }
     let (mut mark, mut mask) = (None, None);
     for attribute in attributes(&payload[fixed.len()..]) {
@@ -118,9 +147,15 @@ pub fn parse_rule(payload: &[u8]) -> Result<PolicyRule, Malformed> {
                 rule.uids = attribute.u32().zip(u32_at(attribute.payload, 4));
             }
             FRA_L3MDEV => rule.l3mdev = attribute.u8() != Some(0),
+            FRA_GOTO => rule.goto = attribute.u32(),
+            FRA_IP_PROTO => rule.protocol = attribute.u8(),
+            FRA_SPORT_RANGE => rule.source_ports = ports(attribute.payload),
+            FRA_DPORT_RANGE => rule.destination_ports = ports(attribute.payload),
+            FRA_SPORT_MASK | FRA_DPORT_MASK if attribute.u16() == Some(u16::MAX) => {}
             FRA_PROTOCOL | FRA_PAD => {}
             FRA_SUPPRESS_IFGROUP | FRA_SUPPRESS_PREFIXLEN
                 if attribute.u32() == Some(NO_SUPPRESSION) => {}
+            FRA_SUPPRESS_PREFIXLEN => rule.suppress = attribute.u32(),
             other => rule.other_conditions.push(other),
         }
     }
@@ -129,4 +164,10 @@ pub fn parse_rule(payload: &[u8]) -> Result<PolicyRule, Malformed> {
         rule.mark = Some((mark.unwrap_or(0), mask.unwrap_or(u32::MAX)));
     }
     Ok(rule)
+}
+
+/// `struct fib_rule_port_range`, in the host's order.
+fn ports(bytes: &[u8]) -> Option<(u16, u16)> {
+    let [a, b, c, d] = *bytes.first_chunk()?;
+    Some((u16::from_ne_bytes([a, b]), u16::from_ne_bytes([c, d])))
 }

@@ -312,6 +312,20 @@ impl Socket {
         self.get_raw(level, number)
     }
 
+    /// getsockopt(2) into `value`, which may also tell the kernel what is asked for.
+    ///
+    /// # Errors
+    /// What the kernel answered.
+    pub fn get_bytes(&self, level: i32, number: i32, value: &mut [u8]) -> Result<(), Errno> {
+        let mut length = value.len() as libc::socklen_t;
+        // SAFETY: the pointer and length describe `value`.
+        check(unsafe {
+            let pointer = value.as_mut_ptr().cast();
+            libc::getsockopt(self.raw(), level, number, pointer, &raw mut length)
+        })
+        .map(drop)
+    }
+
     // Only for integers, of which every pattern of bits is valid.
     #[inline]
     fn get_raw<T: From<u8>>(&self, level: i32, number: i32) -> Result<T, Errno> {

@@ -1,0 +1,473 @@
+//! Packets through a small host: routing, rules, sockets, and the way back.
+
+use std::collections::BTreeSet;
+use std::net::{IpAddr, SocketAddr};
+
+use portwise_model::{
+    Errno, Family, Host, Kernel, KernelFamily, Protocol, Reach, ReachOutcome, ReachQuestion,
+    Socket, SocketId, Sockets, State, Stopper, Vantage, Version,
+    linux::{
+        netfilter::{
+            Base, Chain, ChainKind, Cmp, Ct, Data, Element, Expr, Header, Hook, Match, Meta,
+            NatKind, NatRange, Owner, RejectWith, Rule, Ruleset, Set, TableFamily, Target, Verdict,
+        },
+        route::{Action, Address, Device, Hop, Network, PolicyRule, Route, RouteType},
+        walk::{Scene, reach},
+    },
+};
+
+const LO: u32 = 1;
+const ETH0: u32 = 2;
+const ETH1: u32 = 3;
+
+fn ip(text: &str) -> IpAddr {
+    text.parse().unwrap()
+}
+
+/// A router with `lo`, `eth0` (192.0.2.10/24, default route) and `eth1` (10.0.0.1/24).
+struct World {
+    host: Host,
+    network: Network,
+    rules: Ruleset,
+    full: BTreeSet<SocketId>,
+}
+
+fn device(index: u32, name: &'static str) -> Device {
+    Device {
+        index,
+        name: name.into(),
+        up: true,
+        loopback: index == LO,
+        hardware: if index == LO { 772 } else { 1 },
+        forwarding: true,
+        ..Device::default()
+    }
+}
+
+fn route(kind: RouteType, net: &str, device: u32, gateway: Option<&str>) -> Route {
+    let (dst, prefix) = net.split_once('/').unwrap();
+    Route {
+        kind,
+        dst: ip(dst),
+        prefix: prefix.parse().unwrap(),
+        src: None,
+        tos: 0,
+        metric: 0,
+        hops: if device == 0 {
+            Vec::new()
+        } else {
+            vec![Hop { device, gateway: gateway.map(ip), dead: false }]
+        },
+        prefers: None,
+    }
+}
+
+impl World {
+    fn new() -> World {
+        let release = "6.18.0".into();
+        let kernel =
+            Kernel { family: KernelFamily::Linux, version: Version::new(6, 18, 0), release };
+        let mut host = Host::not_asked(kernel);
+        host.sockets = Sockets::none("test");
+        let mut network = Network {
+            devices: vec![device(LO, "lo"), device(ETH0, "eth0"), device(ETH1, "eth1")],
+            ..Network::default()
+        };
+        for (net, dev) in [("127.0.0.1/8", LO), ("192.0.2.10/24", ETH0), ("10.0.0.1/24", ETH1)] {
+            let (own, prefix) = net.split_once('/').unwrap();
+            let prefix = prefix.parse().unwrap();
+            network.addresses.push(Address { ip: ip(own), prefix, device: dev });
+            let local = if dev == LO { "127.0.0.0/8".into() } else { format!("{own}/32") };
+            network.routes.add(255, route(RouteType::Local, &local, dev, None));
+            if dev != LO {
+                network.routes.add(254, route(RouteType::Unicast, net, dev, None));
+            }
+        }
+        network.routes.add(254, route(RouteType::Unicast, "0.0.0.0/0", ETH0, Some("192.0.2.1")));
+        network.rules4 = vec![PolicyRule::table(0, 255), PolicyRule::table(32766, 254)];
+        World { host, network, rules: Ruleset::default(), full: BTreeSet::new() }
+    }
+
+    fn socket(&mut self, id: u64, protocol: Protocol, at: &str) -> &mut World {
+        let at: SocketAddr = at.parse().unwrap();
+        let mut socket = Socket::new(SocketId(id), Family::of(at.ip()), protocol, 0);
+        (socket.ip, socket.port) = (at.ip(), at.port());
+        socket.state = if protocol == Protocol::Tcp { State::Listen } else { State::Closed };
+        self.host.sockets.push_back(socket);
+        self
+    }
+
+    /// Adds a chain of the table `inet t` and returns its index.
+    fn chain(
+        &mut self,
+        name: &'static str,
+        base: Option<(Hook, bool)>,
+        rules: Vec<Vec<Expr>>,
+    ) -> usize {
+        let base = base.map(|(hook, accepts)| Base {
+            hook,
+            priority: 0,
+            kind: ChainKind::Filter,
+            accepts,
+            devices: Vec::new(),
+        });
+        let rules = rules.into_iter().enumerate().map(|(i, exprs)| Rule {
+            handle: i as u64 + 1,
+            exprs,
+            comment: "".into(),
+        });
+        let (family, table) = (TableFamily::Inet, "t".into());
+        let rules = rules.collect();
+        self.rules.chains.push(Chain {
+            family,
+            table,
+            name: name.into(),
+            legacy: false,
+            base,
+            rules,
+        });
+        self.rules.chains.len() - 1
+    }
+
+    fn nat(&mut self, hook: Hook, rules: Vec<Vec<Expr>>) {
+        let chain = self.chain("nat", Some((hook, true)), rules);
+        self.rules.chains[chain].base.as_mut().unwrap().kind = ChainKind::Nat;
+    }
+
+    fn ask(&self, from: &str, device: u32, to: &str, protocol: Protocol) -> Reach {
+        let owner = (device == LO).then_some(Owner { uid: Some(1000), gid: Some(1000) });
+        let question = ReachQuestion {
+            vantage: Vantage { from: ip(from), device, owner },
+            to: to.parse().unwrap(),
+            protocol,
+        };
+        let World { host, network, rules, full } = self;
+        reach(&Scene { host, network, rules, full }, &question).unwrap()
+    }
+
+    /// Where a TCP client outside ends.
+    fn tcp(&self, to: &str) -> Reach {
+        self.ask("198.51.100.7", ETH0, to, Protocol::Tcp)
+    }
+
+    fn stopper(&self, found: &Reach) -> String {
+        match found.stopper() {
+            Some(Stopper::Rule(at)) => self.rules.place(*at).to_string(),
+            Some(Stopper::Kernel(check)) => format!("kernel {check}"),
+            None => String::new(),
+        }
+    }
+}
+
+fn port(port: u16) -> Vec<Expr> {
+    vec![
+        Expr::Payload { base: Header::Transport, offset: 2, len: 2, dreg: 0 },
+        Expr::Cmp { op: Cmp::Eq, sreg: 0, data: port.to_be_bytes().to_vec() },
+    ]
+}
+
+fn with(mut head: Vec<Expr>, last: Expr) -> Vec<Expr> {
+    head.push(last);
+    head
+}
+
+fn accept() -> Expr {
+    Expr::Verdict(Verdict::Accept)
+}
+
+fn drop_it() -> Expr {
+    Expr::Verdict(Verdict::Drop)
+}
+
+fn state(bits: u32) -> Vec<Expr> {
+    vec![
+        Expr::Ct { key: Ct::State, reply: None, len: 4, dreg: 0 },
+        Expr::Bitwise { sreg: 0, dreg: 0, mask: bits.to_ne_bytes().into(), xor: vec![0; 4] },
+        Expr::Cmp { op: Cmp::Ne, sreg: 0, data: vec![0; 4] },
+    ]
+}
+
+#[test]
+fn without_rules_a_listener_accepts_and_a_closed_port_refuses() {
+    let mut world = World::new();
+    world.socket(1, Protocol::Tcp, "0.0.0.0:80").socket(2, Protocol::Udp, "192.0.2.10:53");
+    let found = world.tcp("192.0.2.10:80");
+    assert_eq!((found.outcome, found.sockets()), (ReachOutcome::Accepted, vec![SocketId(1)]));
+    // Any address of the host is served on any interface.
+    assert_eq!(world.tcp("10.0.0.1:80").outcome, ReachOutcome::Accepted);
+    let found = world.tcp("192.0.2.10:81");
+    assert_eq!((found.outcome, found.errno()), (ReachOutcome::Refused, Some(Errno::ECONNREFUSED)));
+    assert_eq!(world.stopper(&found), "kernel no-listener");
+    let udp = |to| world.ask("198.51.100.7", ETH0, to, Protocol::Udp).outcome;
+    assert_eq!(udp("192.0.2.10:53"), ReachOutcome::Accepted);
+    assert_eq!(udp("10.0.0.1:53"), ReachOutcome::Refused);
+}
+
+#[test]
+fn martians_and_packets_for_others() {
+    let mut world = World::new();
+    world.socket(1, Protocol::Tcp, "127.0.0.1:80");
+    let silent = |found: &Reach, why: &str| {
+        assert_eq!((found.outcome, world.stopper(found).as_str()), (ReachOutcome::Silent, why));
+    };
+    silent(&world.tcp("127.0.0.1:80"), "kernel martian");
+    silent(&world.ask("10.0.0.1", ETH0, "192.0.2.10:80", Protocol::Tcp), "kernel martian");
+    assert_eq!(world.tcp("10.0.0.9:80").outcome, ReachOutcome::Forwarded);
+    let mut world = World::new();
+    world.network.devices[1].forwarding = false;
+    assert_eq!(world.tcp("10.0.0.9:80").outcome, ReachOutcome::NoRoute);
+}
+
+#[test]
+fn the_reverse_path_filter() {
+    let mut world = World::new();
+    world.socket(1, Protocol::Tcp, "0.0.0.0:80");
+    world.network.switches.rp_filter = 1;
+    // An address of the other network.
+    let found = world.ask("10.0.0.9", ETH0, "192.0.2.10:80", Protocol::Tcp);
+    assert_eq!(
+        (found.outcome, world.stopper(&found).as_str()),
+        (ReachOutcome::Silent, "kernel rp_filter")
+    );
+    world.network.switches.rp_filter = 2;
+    let found = world.ask("10.0.0.9", ETH0, "192.0.2.10:80", Protocol::Tcp);
+    assert_eq!(found.outcome, ReachOutcome::Accepted);
+}
+
+#[test]
+fn policy_rules_stop_and_the_way_back_counts() {
+    let mut world = World::new();
+    world.socket(1, Protocol::Tcp, "0.0.0.0:80").socket(2, Protocol::Udp, "0.0.0.0:53");
+    let net = (ip("198.51.100.0"), 24);
+    let to = PolicyRule {
+        dst: Some(net),
+        action: Action::Stop(RouteType::Blackhole),
+        ..PolicyRule::table(100, 0)
+    };
+    world.network.rules4.insert(1, to);
+    let found = world.tcp("192.0.2.10:80");
+    assert_eq!(
+        (found.outcome, world.stopper(&found).as_str()),
+        (ReachOutcome::Silent, "kernel route")
+    );
+    // A datagram arrives; only its answer is lost.
+    let found = world.ask("198.51.100.7", ETH0, "192.0.2.10:53", Protocol::Udp);
+    assert_eq!(found.outcome, ReachOutcome::Accepted);
+    let found = world.ask("192.0.2.10", LO, "198.51.100.7:80", Protocol::Tcp);
+    assert_eq!((found.outcome, found.errno()), (ReachOutcome::NoRoute, Some(Errno::EINVAL)));
+}
+
+#[test]
+fn policies_rules_and_refusals_are_named() {
+    let mut world = World::new();
+    world.socket(1, Protocol::Tcp, "0.0.0.0:80").socket(2, Protocol::Tcp, "0.0.0.0:22");
+    world.chain(
+        "in",
+        Some((Hook::Input, false)),
+        vec![
+            with(state(2 | 4), accept()),
+            with(port(80), accept()),
+            with(port(23), Expr::Reject(RejectWith::Icmpx(3))),
+            with(port(24), Expr::Reject(RejectWith::Reset)),
+        ],
+    );
+    assert_eq!(world.tcp("192.0.2.10:80").outcome, ReachOutcome::Accepted);
+    let found = world.tcp("192.0.2.10:22");
+    assert_eq!(
+        (found.outcome, world.stopper(&found).as_str()),
+        (ReachOutcome::Silent, "inet t in policy")
+    );
+    let found = world.tcp("192.0.2.10:23");
+    assert_eq!((found.outcome, found.errno()), (ReachOutcome::Refused, Some(Errno::EHOSTUNREACH)));
+    assert_eq!(world.stopper(&found), "inet t in handle 3");
+    assert_eq!(world.tcp("192.0.2.10:24").errno(), Some(Errno::ECONNREFUSED));
+    // UDP gets no reset.
+    let found = world.ask("198.51.100.7", ETH0, "192.0.2.10:24", Protocol::Udp);
+    assert_eq!(found.outcome, ReachOutcome::Silent);
+}
+
+#[test]
+fn without_a_rule_for_what_is_established_the_handshake_does_not_end() {
+    let mut world = World::new();
+    world.socket(1, Protocol::Tcp, "0.0.0.0:80");
+    world.chain(
+        "in",
+        Some((Hook::Input, false)),
+        vec![with([state(8), port(80)].concat(), accept())],
+    );
+    let found = world.tcp("192.0.2.10:80");
+    assert_eq!(
+        (found.outcome, world.stopper(&found).as_str()),
+        (ReachOutcome::Silent, "inet t in policy")
+    );
+    let mut world = World::new();
+    world.socket(1, Protocol::Tcp, "0.0.0.0:80");
+    world.chain("out", Some((Hook::Output, false)), Vec::new());
+    let found = world.tcp("192.0.2.10:80");
+    assert_eq!(
+        (found.outcome, world.stopper(&found).as_str()),
+        (ReachOutcome::Silent, "inet t out policy")
+    );
+}
+
+#[test]
+fn chains_return_jumps_end_and_circles_are_noticed() {
+    let mut world = World::new();
+    world.socket(1, Protocol::Tcp, "0.0.0.0:80");
+    let called = world.chain(
+        "called",
+        None,
+        vec![with(port(80), Expr::Verdict(Verdict::Return)), vec![drop_it()]],
+    );
+    world.chain(
+        "in",
+        Some((Hook::Input, true)),
+        vec![vec![Expr::Verdict(Verdict::Jump(called))], with(port(22), drop_it())],
+    );
+    assert_eq!(world.tcp("192.0.2.10:80").outcome, ReachOutcome::Accepted);
+    let found = world.tcp("192.0.2.10:22");
+    assert_eq!(world.stopper(&found), "inet t called handle 2");
+    // The kernel accepts no circle, a recorded ruleset may have one.
+    world.rules.chains[called].rules[0].exprs = vec![Expr::Verdict(Verdict::Goto(called))];
+    assert_eq!(world.tcp("192.0.2.10:80").outcome, ReachOutcome::Unknown);
+    world.rules.chains[called].rules[0].exprs = vec![Expr::Verdict(Verdict::Jump(usize::MAX))];
+    assert_eq!(world.tcp("192.0.2.10:80").outcome, ReachOutcome::Unknown);
+}
+
+#[test]
+fn what_chance_decides_is_open_only_if_it_makes_a_difference() {
+    let depends = || Expr::Depends { why: "a rate limit".into() };
+    let mut world = World::new();
+    world.socket(1, Protocol::Tcp, "0.0.0.0:80");
+    world.chain(
+        "in",
+        Some((Hook::Input, true)),
+        vec![
+            vec![depends(), Expr::Nothing],
+            with(vec![depends()], Expr::Verdict(Verdict::Accept)),
+            with([port(22), vec![depends()]].concat(), drop_it()),
+        ],
+    );
+    let found = world.tcp("192.0.2.10:80");
+    assert_eq!((found.outcome, found.doubts.len()), (ReachOutcome::Accepted, 0));
+    world.rules.chains[0].rules.remove(1);
+    let found = world.tcp("192.0.2.10:22");
+    assert_eq!(
+        (found.outcome, found.doubts[0].why.as_ref()),
+        (ReachOutcome::Unknown, "a rate limit")
+    );
+}
+
+#[test]
+fn what_is_not_understood_is_never_passed_over() {
+    let mut world = World::new();
+    world.socket(1, Protocol::Tcp, "0.0.0.0:80");
+    world.chain("in", Some((Hook::Input, true)), vec![with(port(80), Expr::Unknown("new".into()))]);
+    let found = world.tcp("192.0.2.10:80");
+    assert_eq!(
+        (found.outcome, world.stopper(&found).as_str()),
+        (ReachOutcome::Unknown, "inet t in handle 1")
+    );
+    // Where the rule does not apply it does not matter.
+    assert_eq!(world.tcp("192.0.2.10:81").outcome, ReachOutcome::Refused);
+}
+
+#[test]
+fn sets_verdict_maps_and_ranges() {
+    let mut world = World::new();
+    world.socket(1, Protocol::Tcp, "0.0.0.0:80").socket(2, Protocol::Tcp, "0.0.0.0:90");
+    let range = |low: u16, high: u16, verdict| Element {
+        key: low.to_be_bytes().to_vec(),
+        end: Some(high.to_be_bytes().to_vec()),
+        data: Some(Data::Verdict(verdict)),
+        depends: "".into(),
+    };
+    let mut set = Set { name: "__map0".into(), key_len: 2, ..Set::default() };
+    set.elements = vec![range(85, 95, Verdict::Drop), range(80, 84, Verdict::Accept)];
+    set.sort();
+    world.rules.sets.push(set);
+    let look = vec![
+        Expr::Payload { base: Header::Transport, offset: 2, len: 2, dreg: 0 },
+        Expr::Lookup { set: 0, sreg: 0, negated: false, dreg: None, verdicts: true },
+    ];
+    world.chain("in", Some((Hook::Input, true)), vec![look]);
+    assert_eq!(world.tcp("192.0.2.10:80").outcome, ReachOutcome::Accepted);
+    assert_eq!(world.tcp("192.0.2.10:90").outcome, ReachOutcome::Silent);
+    assert_eq!(world.tcp("192.0.2.10:96").outcome, ReachOutcome::Refused);
+}
+
+#[test]
+fn destinations_are_rewritten_once_and_answers_find_back() {
+    let to = |addr: &str, port| {
+        let range = NatRange { addr: Some((ip(addr), ip(addr))), port: Some((port, port)) };
+        Expr::Target(Box::new(Target::Nat { kind: NatKind::Dnat, range }))
+    };
+    let mut world = World::new();
+    world.socket(1, Protocol::Tcp, "0.0.0.0:8080");
+    world.nat(
+        Hook::Prerouting,
+        vec![with(port(80), to("192.0.2.10", 8080)), with(port(81), to("10.0.0.9", 80))],
+    );
+    let found = world.tcp("192.0.2.10:80");
+    assert_eq!((found.outcome, found.sockets()), (ReachOutcome::Accepted, vec![SocketId(1)]));
+    assert_eq!(found.first().unwrap().rewritten, Some("192.0.2.10:8080".parse().unwrap()));
+    let found = world.tcp("192.0.2.10:81");
+    assert_eq!((found.outcome, found.first().unwrap().leaves_by), (ReachOutcome::Forwarded, ETH1));
+    // Packets of this host do not pass that hook with a choice left.
+    let found = world.ask("192.0.2.10", LO, "192.0.2.10:80", Protocol::Tcp);
+    assert_eq!(found.outcome, ReachOutcome::Refused);
+}
+
+#[test]
+fn the_owner_of_a_local_client_counts() {
+    let mut world = World::new();
+    world.socket(1, Protocol::Tcp, "127.0.0.1:80");
+    let owner = Match::Owner { uid: Some((1000, 1000, false)), gid: None, exists: None };
+    world.chain(
+        "out",
+        Some((Hook::Output, true)),
+        vec![vec![Expr::Match(Box::new(owner)), drop_it()]],
+    );
+    let found = world.ask("127.0.0.1", LO, "127.0.0.1:80", Protocol::Tcp);
+    assert_eq!((found.outcome, found.errno()), (ReachOutcome::Silent, None));
+    let found = world.ask("127.0.0.1", LO, "127.0.0.1:80", Protocol::Udp);
+    assert_eq!((found.outcome, found.errno()), (ReachOutcome::Silent, Some(Errno::EPERM)));
+}
+
+#[test]
+fn a_changed_mark_changes_the_route() {
+    let mut world = World::new();
+    world.socket(1, Protocol::Tcp, "0.0.0.0:80");
+    let mark = vec![
+        Expr::Immediate { dreg: 0, data: 9u32.to_ne_bytes().into() },
+        Expr::MetaSet { key: Meta::Mark, sreg: 0 },
+    ];
+    world.chain("pre", Some((Hook::Prerouting, true)), vec![[port(80), mark].concat()]);
+    let marked = PolicyRule { mark: Some((9, u32::MAX)), ..PolicyRule::table(0, 100) };
+    world.network.rules4.insert(0, marked);
+    world.network.routes.add(100, route(RouteType::Prohibit, "0.0.0.0/0", 0, None));
+    assert_eq!(world.tcp("192.0.2.10:80").outcome, ReachOutcome::NoRoute);
+    assert_eq!(world.tcp("192.0.2.10:81").outcome, ReachOutcome::Refused);
+}
+
+#[test]
+fn a_full_queue_is_silent() {
+    let mut world = World::new();
+    world.socket(1, Protocol::Tcp, "0.0.0.0:80");
+    world.full.insert(SocketId(1));
+    let found = world.tcp("192.0.2.10:80");
+    assert_eq!(
+        (found.outcome, world.stopper(&found).as_str()),
+        (ReachOutcome::Silent, "kernel backlog")
+    );
+}
+
+#[test]
+fn a_program_that_cannot_be_read_may_do_anything() {
+    let mut world = World::new();
+    world.socket(1, Protocol::Tcp, "0.0.0.0:80");
+    world.network.devices[1].opaque.push("an XDP program".into());
+    assert_eq!(world.tcp("192.0.2.10:80").outcome, ReachOutcome::Unknown);
+    let found = world.ask("10.0.0.9", ETH1, "10.0.0.1:80", Protocol::Tcp);
+    assert_eq!(found.outcome, ReachOutcome::Accepted);
+}

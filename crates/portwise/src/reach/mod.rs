@@ -1,0 +1,123 @@
+//! Where packets end: the vantages there are, the way from each, and the answer in words.
+
+mod answer;
+mod question;
+mod vantage;
+
+pub(crate) use answer::word;
+pub use answer::{Answer, PathStep, SocketAnswer};
+pub use question::From;
+pub use vantage::{Kind, View};
+
+use std::{collections::BTreeSet, net::IpAddr};
+
+use portwise_model::{
+    Protocol, Reach, ReachOutcome, ReachQuestion, SocketId,
+    linux::{
+        netfilter::{Owner, Ruleset},
+        walk::{Scene, reach},
+    },
+};
+
+use crate::{Setting, Trouble, endpoint::Target, observe::Traffic};
+
+/// A machine whose packets are followed.
+pub struct Reaching<'a> {
+    setting: &'a mut Setting,
+    traffic: Traffic,
+    full: BTreeSet<SocketId>,
+    asked_full: BTreeSet<u16>,
+}
+
+impl<'a> Reaching<'a> {
+    /// Reads what decides where packets go.
+    ///
+    /// # Errors
+    /// If that cannot be observed, as of a kernel that is only assumed.
+    pub fn new(setting: &'a mut Setting) -> Result<Reaching<'a>, Trouble> {
+        let traffic = setting.traffic().map_err(Trouble::new)?;
+        Ok(Reaching { setting, traffic, full: BTreeSet::new(), asked_full: BTreeSet::new() })
+    }
+
+    /// Answers for one vantage.
+    ///
+    /// # Errors
+    /// If the vantage names an interface that is not there.
+    pub fn answer(&mut self, target: &Target, from: &From) -> Result<Answer, Trouble> {
+        let network = &self.traffic.network;
+        let (vantage, device) = question::vantage(network, from, target.ip)?;
+        let owner = device
+            .loopback
+            .then_some(Owner { uid: Some(self.setting.subject.uid), gid: self.setting.gid });
+        let question = ReachQuestion {
+            vantage: portwise_model::Vantage { owner, ..vantage },
+            to: (target.ip, target.port).into(),
+            protocol: target.protocol,
+        };
+        let found = self.follow(&question);
+        Ok(answer::describe(self.setting, &self.traffic, &question, from, found))
+    }
+
+    /// The vantages that exist here for a target, each with the address to go to.
+    pub fn views(&self, target: &Target) -> Vec<View> {
+        vantage::views(&self.traffic.network, target)
+    }
+
+    /// Whether the rules could be read.
+    pub fn rules(&self) -> Result<&Ruleset, &str> {
+        self.traffic.rules.as_ref().map_err(String::as_str)
+    }
+
+    /// Follows packets, reading about sockets what the way needs.
+    fn follow(&mut self, question: &ReachQuestion) -> Result<Reach, String> {
+        // Each round learns one fact; there are few that a packet's way may need.
+        const MOST_FACTS: usize = 256;
+        let none = Ruleset::default();
+        for _ in 0..MOST_FACTS {
+            let rules = self.traffic.rules.as_ref().unwrap_or(&none);
+            let scene = Scene {
+                host: &self.setting.host,
+                network: &self.traffic.network,
+                rules,
+                full: &self.full,
+            };
+            let found = match reach(&scene, question) {
+                Ok(found) => found,
+                Err(missing) => {
+                    if self.setting.observe(&missing.key).is_err() {
+                        return Err(self.setting.reason(&missing).why.into_owned());
+                    }
+                    continue;
+                }
+            };
+            if !self.look_for_full(question, &found) {
+                return Ok(found);
+            }
+        }
+        Err("it depends on more facts than are looked up".into())
+    }
+
+    /// Looks whether the queues of the listeners found are full. `true` if one is.
+    fn look_for_full(&mut self, question: &ReachQuestion, found: &Reach) -> bool {
+        if question.protocol != Protocol::Tcp || found.outcome != ReachOutcome::Accepted {
+            return false;
+        }
+        let host = &self.setting.host;
+        let ports: BTreeSet<u16> =
+            found.sockets().iter().filter_map(|&id| host.sockets.get(id)).map(|s| s.port).collect();
+        let mut changed = false;
+        for port in ports {
+            if self.asked_full.insert(port) {
+                let full = self.setting.full(port);
+                changed |= !full.is_empty();
+                self.full.extend(full);
+            }
+        }
+        changed
+    }
+}
+
+/// The unspecified address stands for the host itself.
+fn is_wildcard(ip: IpAddr) -> bool {
+    portwise_model::is_unspecified(ip)
+}

@@ -1,0 +1,119 @@
+//! `reach ENDPOINT…`: where packets end, from each vantage there is or from one that is named.
+
+use portwise_model::ReachOutcome;
+use serde::Serialize;
+
+use super::{KernelReport, kernel, targets};
+use crate::{
+    Endpoint, Setting, SocketSettings, Trouble,
+    cli::{Global, Output},
+    reach::{Answer, From, Reaching},
+    render::{json, reach as render},
+};
+
+/// Arguments of `reach`.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Args {
+    /// What was typed.
+    #[arg(
+        help = "Addresses and ports, such as 192.0.2.10:443 [::1]:80 localhost:3000 8080",
+        required = true,
+        value_name = "ENDPOINT"
+    )]
+    pub endpoints: Vec<String>,
+    /// Packets from this address, that arrive by this interface: `lo` for a client on this host
+    #[arg(long, value_name = "ADDR[%DEV]")]
+    pub from: Option<String>,
+}
+
+/// What `reach --json` writes.
+#[derive(Debug, Serialize)]
+struct Document<'a> {
+    schema: &'static str,
+    kernel: KernelReport,
+    assumed: &'a [String],
+    answers: Vec<&'a Answer>,
+}
+
+/// An answer with the words for its vantage.
+#[derive(Clone, Debug)]
+pub struct Row {
+    /// The vantage in words; empty if it was named in the question.
+    pub vantage: String,
+    /// The answer.
+    pub answer: Answer,
+}
+
+/// Answers for one endpoint.
+///
+/// # Errors
+/// If a name cannot be resolved, or packets of the machine asked about cannot be followed.
+pub fn reach(
+    setting: &mut Setting,
+    endpoint: &Endpoint,
+    global: &Global,
+    from: Option<&From>,
+) -> Result<Vec<Row>, Trouble> {
+    let targets = targets(setting, endpoint, global.family(), &SocketSettings::default())?;
+    let mut reaching = Reaching::new(setting)?;
+    let mut rows = Vec::new();
+    for target in &targets {
+        if let Some(from) = from {
+            // A bare port from there: to the address of the same family.
+            let mut target = target.clone();
+            if portwise_model::is_unspecified(target.ip) && target.ip.is_ipv4() != from.ip.is_ipv4()
+            {
+                target.ip = portwise_model::Family::of(from.ip).unspecified();
+            }
+            let answer = reaching.answer(&target, from)?;
+            rows.push(Row { vantage: String::new(), answer });
+            continue;
+        }
+        for view in reaching.views(target) {
+            let device = view.from.device.clone().unwrap_or_default();
+            let answer = reaching.answer(&view.target, &view.from)?;
+            rows.push(Row { vantage: view.kind.words(&device), answer });
+        }
+    }
+    Ok(rows)
+}
+
+/// Runs the verb and returns its exit status.
+pub fn run(args: &Args, global: &Global, output: &mut Output<'_>) -> Result<u8, Trouble> {
+    let endpoints = global.endpoints(&args.endpoints)?;
+    let from: Option<From> = args
+        .from
+        .as_deref()
+        .map(str::parse)
+        .transpose()
+        .map_err(|what| Trouble::new(format!("--from: {what}")))?;
+    let mut setting = global.setting()?;
+    let mut rows = Vec::new();
+    for endpoint in &endpoints {
+        rows.extend(reach(&mut setting, endpoint, global, from.as_ref())?);
+    }
+    if global.json {
+        output.data(&json::write(&Document {
+            schema: "portwise.reach/1",
+            kernel: kernel(&setting),
+            assumed: &setting.assumed,
+            answers: rows.iter().map(|row| &row.answer).collect(),
+        }));
+    } else {
+        output.data(&render::text(&rows, global.detail(), output.style()));
+    }
+    Ok(status(rows.iter().map(|row| row.answer.outcome)))
+}
+
+/// 0 if every vantage is served or sent on, 1 if one is not, 3 if one is open and none is not.
+fn status(outcomes: impl Iterator<Item = ReachOutcome>) -> u8 {
+    let mut worst = 0;
+    for outcome in outcomes {
+        match outcome {
+            ReachOutcome::Accepted | ReachOutcome::Forwarded => {}
+            ReachOutcome::Unknown => worst = if worst == 0 { 3 } else { worst },
+            _ => worst = 1,
+        }
+    }
+    worst
+}
