@@ -84,7 +84,7 @@ def server(a):
             time.sleep(60)
         if a.close_first:
             c.shutdown(socket.SHUT_WR)
-        c.settimeout(2)
+        c.settimeout(30)
         try:
             c.recv(100)
         except OSError:

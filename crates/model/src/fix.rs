@@ -106,6 +106,7 @@ fn allowed(case: &mut Case, observe: &mut impl FnMut(&mut Case, &Missing) -> boo
 /// the next.
 pub(crate) fn suggested_port(port: u16) -> u16 {
     match port {
+        0 => 8000,
         80 => 8080,
         443 => 8443,
         1..1024 => 8000 + port,

@@ -9,7 +9,7 @@ use portwise_model::{
 };
 
 use super::{
-    report::{HeldSocket, Note, Role},
+    report::{HeldSocket, NoHolder, Note, Role},
     trace::{CiteReport, cites, version_name},
     with_every_right,
 };
@@ -41,6 +41,7 @@ pub(super) fn of(
     notes.extend(only_bound(held));
     notes.extend(connection_alone(setting, case, target, held));
     notes.extend(other_network(setting));
+    notes.extend(automatic_range(setting, case, verdict));
     notes.extend(reuseport(setting, case, held));
     notes.extend(shared(held));
     notes.extend(listen_fails(case, verdict));
@@ -297,14 +298,22 @@ fn connection_alone(
 
 /// A connection whose listener is gone.
 fn accepted(held: &HeldSocket, remote: &str, given_out: bool) -> Note {
+    if held.no_holder == Some(NoHolder::Kernel) {
+        let left = held.remaining_seconds.map(|s| format!(", {s} seconds at most"));
+        let state = held.kernel_state.unwrap_or("FIN_WAIT or LAST_ACK");
+        let text = format!(
+            "nobody listens on the port: a program that has ended left the connection with \
+             {remote} ({state}), and the other side has not finished it; the kernel keeps the \
+             port until it does{}; with SO_REUSEADDR on both the old listener and the new one \
+             there is no wait",
+            left.unwrap_or_default()
+        );
+        return note("connection-left", text);
+    }
     let likely = if given_out { "most likely " } else { "" };
     let state = match held.socket.state {
         State::CloseWait => {
-            "; the other side has closed it (CLOSE_WAIT), and the program has not yet: it ends \
-             when that closes its side"
-        }
-        State::Closing => {
-            "; this side has closed it, and the other side has not yet answered (FIN_WAIT)"
+            "; the other side has closed it (CLOSE_WAIT), the program has not: a leak, as a rule"
         }
         _ => "",
     };
@@ -314,6 +323,17 @@ fn accepted(held: &HeldSocket, remote: &str, given_out: bool) -> Note {
          SO_REUSEADDR on both that listener and the new one it would not"
     );
     note("accepted-before", text)
+}
+
+/// How to see who has the ports that the kernel gives out.
+fn automatic_range(setting: &Setting, case: &Case, verdict: &Verdict) -> Option<Note> {
+    let stops = verdict.obstacles().any(|step| step.rule.id == "linux.bind.automatic-port");
+    let ports = case.host.local_ports.value().filter(|_| stops && setting.runner.is_some())?;
+    let text = format!(
+        "`{} list {}-{} --all` shows who has those ports",
+        setting.program, ports.low, ports.high
+    );
+    Some(note("automatic-range", text))
 }
 
 /// Where the question is asked, if that is not where its asker is.

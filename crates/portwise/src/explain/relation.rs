@@ -49,7 +49,12 @@ fn apart(asking: &Socket, other: &Socket, meet: bool) -> String {
             (Family::Inet, _) => "IPv4 only",
         };
         let wild = is_unspecified(asking.ip) && is_unspecified(other.ip);
-        return if wild { family(other).into() } else { "another address".into() };
+        let ipv4 = |s: &Socket| s.ip.to_canonical().is_ipv4();
+        return match () {
+            () if wild => family(other).into(),
+            () if ipv4(asking) != ipv4(other) => "another family".into(),
+            () => "another address".into(),
+        };
     }
     let both = |a: Option<bool>, b: Option<bool>| a == Some(true) && b == Some(true);
     let (a, b) = (asking.options, other.options);

@@ -42,7 +42,10 @@ pub(super) fn owners(held: &[HeldSocket]) -> Vec<&Owner> {
 pub(super) fn of(setting: &Setting, target: &Target, held: &[HeldSocket]) -> Stop {
     let owners = owners(held);
     let (title, command) = match setting.runner {
-        Some(runner) => by(runner, target, &owners),
+        Some(runner) => {
+            let separate = in_the_way(held).all(|h| h.holders.len() == 1);
+            by(runner, target, &owners, separate)
+        }
         None => (PLAIN.into(), String::new()),
     };
     Stop {
@@ -56,7 +59,7 @@ pub(super) fn of(setting: &Setting, target: &Target, held: &[HeldSocket]) -> Sto
 const PLAIN: &str = "stop the program that holds the port";
 
 /// What to do and the command for it.
-fn by(runner: u32, target: &Target, owners: &[&Owner]) -> (String, String) {
+fn by(runner: u32, target: &Target, owners: &[&Owner], separate: bool) -> (String, String) {
     let sudo = |own: bool| if own || runner == 0 { "" } else { "sudo " };
     let own = owners.iter().all(|owner| owner.uid == runner);
     let plain = |command: String| (PLAIN.to_string(), command);
@@ -64,7 +67,7 @@ fn by(runner: u32, target: &Target, owners: &[&Owner]) -> (String, String) {
     let all = |same: &dyn Fn(&About) -> bool| {
         owners.iter().all(|owner| owner.about.as_ref().is_some_and(same))
     };
-    let Some(about) = &first.about else { return plain(kill(owners, sudo(own))) };
+    let Some(about) = &first.about else { return plain(kill(owners, separate, sudo(own))) };
     if let Some(forward) = &about.forward {
         let engine = if forward.by == "docker-proxy" { "docker" } else { "podman" };
         let publish = format!("--filter publish={}/{}", target.port, target.protocol.name());
@@ -78,7 +81,9 @@ fn by(runner: u32, target: &Target, owners: &[&Owner]) -> (String, String) {
         let id: String =
             container.id.chars().take(if container.id.len() >= 64 { 12 } else { 64 }).collect();
         let title = "stop the container that holds the port".to_string();
-        return (title, format!("{}{stop} {}", sudo(false), quoted(&id)));
+        // Docker and podman ask for the right themselves.
+        let sudo = if matches!(container.engine, "docker" | "podman") { "" } else { sudo(false) };
+        return (title, format!("{sudo}{stop} {}", quoted(&id)));
     }
     if let Some(unit) = about.unit.as_ref().filter(|unit| unit.ends_with(".service"))
         && all(&|other| {
@@ -94,7 +99,7 @@ fn by(runner: u32, target: &Target, owners: &[&Owner]) -> (String, String) {
         };
         return ("stop the service that holds the port".into(), format!("{manager} stop {units}"));
     }
-    plain(kill(owners, sudo(own)))
+    plain(kill(owners, separate, sudo(own)))
 }
 
 fn engine_stop(engine: &str) -> Option<&'static str> {
@@ -108,10 +113,15 @@ fn engine_stop(engine: &str) -> Option<&'static str> {
     })
 }
 
-/// The signal for the holder. Nothing if there are several that are not one program with its
-/// children, since one of them is likely a service manager that starts the others again.
-fn kill(owners: &[&Owner], sudo: &str) -> String {
-    let Some(owner) = one(owners) else { return String::new() };
+/// The signal for the holder. Nothing if several have one socket and are not one program with its
+/// children, since one of them is likely a service manager that starts the others again. If each
+/// has a socket of its own (`separate`), the signal is for all.
+fn kill(owners: &[&Owner], separate: bool, sudo: &str) -> String {
+    let Some(owner) = one(owners) else {
+        let pids: Vec<String> = owners.iter().map(|owner| owner.pid.to_string()).collect();
+        let few = separate && pids.len() <= 5 && owners.iter().all(|owner| owner.pid != 1);
+        return if few { format!("{sudo}kill {}", pids.join(" ")) } else { String::new() };
+    };
     let pid = owner.pid;
     let stands = owner.about.as_ref().is_some_and(|about| about.run == "stopped");
     match (pid, stands) {
@@ -190,5 +200,115 @@ fn clients(held: &[HeldSocket]) -> String {
         0 => "no client is connected to it now".into(),
         1 => "the client that is connected loses it".into(),
         n => format!("the {n} clients that are connected lose it"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::explain::owner::{ContainerReport, ForwardReport, ParentReport};
+
+    fn owner(pid: u32, uid: u32, change: impl FnOnce(&mut About)) -> Owner {
+        let mut about = About {
+            arguments: Vec::new(),
+            exe: None,
+            cwd: None,
+            age_seconds: 1,
+            parent: Some(ParentReport { pid: 7, command: "sh".into(), zombie: false }),
+            parent_gone: false,
+            run: "running",
+            terminal: None,
+            unit: None,
+            unit_of_user: false,
+            socket_unit: None,
+            container: None,
+            supervisor: None,
+            forward: None,
+        };
+        change(&mut about);
+        Owner {
+            pid,
+            command: "server".into(),
+            uid,
+            user: None,
+            fds: vec![3],
+            in_flight: false,
+            inherited: false,
+            about: Some(about),
+        }
+    }
+
+    fn command(runner: u32, owners: &[Owner]) -> String {
+        let endpoint: crate::Endpoint = "0.0.0.0:8080".parse().unwrap();
+        let target = endpoint.targets(None, |_| unreachable!()).unwrap().remove(0);
+        by(runner, &target, &owners.iter().collect::<Vec<_>>(), false).1
+    }
+
+    #[test]
+    fn each_holder_is_stopped_by_what_runs_it() {
+        let unit = |name: &'static str, user: bool, socket: Option<&'static str>| {
+            move |about: &mut About| {
+                (about.unit, about.unit_of_user) = (Some(name.into()), user);
+                about.socket_unit = socket.map(Into::into);
+            }
+        };
+        let docker = |about: &mut About| {
+            let id = "0123456789abcdef".repeat(4);
+            about.container = Some(ContainerReport { engine: "docker", id, pod: None });
+        };
+        let lxc = |about: &mut About| {
+            about.container =
+                Some(ContainerReport { engine: "lxc", id: "my box".into(), pod: None });
+        };
+        let proxy = |about: &mut About| {
+            about.forward = Some(ForwardReport { by: "docker-proxy", to: None });
+        };
+        let child_of_9 = |about: &mut About| about.parent.as_mut().unwrap().pid = 9;
+        let stopped = |about: &mut About| about.run = "stopped";
+        let none = |_: &mut About| {};
+        let cases: [(&str, u32, &str, Vec<Owner>); 14] = [
+            ("own process", 1000, "kill 9", vec![owner(9, 1000, none)]),
+            ("another's", 1000, "sudo kill 9", vec![owner(9, 33, none)]),
+            ("as root", 0, "kill 9", vec![owner(9, 33, none)]),
+            ("stopped", 0, "kill 9; kill -CONT 9", vec![owner(9, 0, stopped)]),
+            ("init", 0, "", vec![owner(1, 0, none)]),
+            ("strangers", 0, "", vec![owner(9, 0, none), owner(12, 0, none)]),
+            ("workers", 0, "kill 9", vec![owner(9, 0, none), owner(12, 0, child_of_9)]),
+            (
+                "service",
+                1000,
+                "sudo systemctl stop nginx.service",
+                vec![
+                    owner(9, 0, unit("nginx.service", false, None)),
+                    owner(12, 33, unit("nginx.service", false, None)),
+                ],
+            ),
+            (
+                "service with a socket unit",
+                0,
+                "systemctl stop a.service a.socket",
+                vec![owner(9, 0, unit("a.service", false, Some("a.socket")))],
+            ),
+            (
+                "service of mine",
+                1000,
+                "systemctl --user stop a.service",
+                vec![owner(9, 1000, unit("a.service", true, None))],
+            ),
+            ("session", 0, "kill 9", vec![owner(9, 0, unit("session-3.scope", false, None))]),
+            ("container", 1000, "docker stop 0123456789ab", vec![owner(9, 0, docker)]),
+            ("odd name", 0, "lxc-stop -n 'my box'", vec![owner(9, 0, lxc)]),
+            (
+                "published",
+                1000,
+                "docker stop $(docker ps -q --filter publish=8080/tcp)",
+                vec![owner(9, 0, proxy)],
+            ),
+        ];
+        for (what, runner, wanted, owners) in cases {
+            assert_eq!(command(runner, &owners), wanted, "{what}");
+        }
+        let two = [owner(9, 0, none), owner(12, 0, none)];
+        assert_eq!(kill(&two.iter().collect::<Vec<_>>(), true, ""), "kill 9 12");
     }
 }

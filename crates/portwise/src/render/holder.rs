@@ -24,7 +24,7 @@ pub fn lines(owner: &Owner) -> Vec<String> {
             owner.pid
         );
     }
-    let odd = [condition(about), descent(owner, about), gone(about), home(about)];
+    let odd = [condition(owner.pid, about), descent(owner, about), gone(about), home(about)];
     lines.extend(odd.into_iter().flatten());
     if lines.len() == 1 {
         lines.extend(started_as(about));
@@ -33,12 +33,15 @@ pub fn lines(owner: &Owner) -> Vec<String> {
 }
 
 /// Whether it runs.
-fn condition(about: &About) -> Option<String> {
+fn condition(pid: u32, about: &About) -> Option<String> {
     match about.run {
         "stopped" => {
             let terminal = about.terminal.as_deref();
             let terminal = terminal.map(|name| format!(" on {name}")).unwrap_or_default();
-            Some(format!("stopped by Ctrl-Z or SIGSTOP{terminal}: clients wait, nobody answers"))
+            Some(format!(
+                "stopped by Ctrl-Z or SIGSTOP{terminal}: clients wait, nobody answers; `kill -CONT \
+                 {pid}` lets it go on"
+            ))
         }
         "traced" => Some("stopped in a debugger: clients wait, nobody answers".into()),
         "frozen" => Some("its cgroup is frozen: clients wait, nobody answers".into()),
@@ -151,7 +154,9 @@ pub fn no_holder(report: &Report, held: &HeldSocket, reason: NoHolder) -> String
             format!("nobody holds it any more, the kernel keeps the port{left}")
         }
         NoHolder::Kernel => {
-            format!("no program has it open any more: the kernel ends the connection{left}")
+            let within = held.remaining_seconds.map(|s| format!(" within {s} seconds"));
+            let within = within.unwrap_or_default();
+            format!("no program has it open any more: the kernel ends the connection{within}")
         }
         NoHolder::NotAccepted => {
             "no program has it open: its listener has not accepted it yet".into()

@@ -294,7 +294,7 @@ fn holders(page: &mut Page, held: &HeldSocket) {
     const SHOWN: usize = 12;
     for (i, owner) in held.holders.iter().enumerate().take(SHOWN) {
         let lines = holder::lines(owner);
-        let full = held.holders.len() <= IN_FULL || i == 0;
+        let full = held.role != Role::Beside && (held.holders.len() <= IN_FULL || i == 0);
         for line in lines.iter().take(if full { lines.len() } else { 1 }) {
             page.detail(line);
         }

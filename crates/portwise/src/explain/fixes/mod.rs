@@ -1,7 +1,7 @@
 //! The changes that would surely allow the call, filled in for this user and this case.
 
 use portwise_model::{
-    Call, Case, KernelFamily, Protocol, SockAddr, Verdict,
+    Call, Case, KernelFamily, Protocol, SockAddr, State, Verdict,
     fix::{Fix, Proven},
 };
 
@@ -120,7 +120,18 @@ fn report(
         let stop = stop::of(setting, blanks.target, held);
         (title, command, side_effects) = (stop.title, stop.command, stop.side_effects);
         detail = stop.detail.or(detail);
-        if leaves_connections(case, held) {
+        if in_the_way(held).next().is_none() {
+            // What is in the way has outlived its program.
+            let left = held.iter().filter(|h| h.role <= Role::Unclear);
+            let seconds = left.filter_map(|h| h.remaining_seconds).max();
+            title = match seconds {
+                Some(seconds) => {
+                    format!("wait {seconds} seconds, until the kernel ends the connection")
+                }
+                None => "wait until the kernel ends the connection".into(),
+            };
+            side_effects = String::new();
+        } else if leaves_connections(case, held) {
             title += ", and wait a minute: its connections keep the port that long";
         }
     }
@@ -190,6 +201,8 @@ fn leaves_connections(case: &Case, held: &[HeldSocket]) -> bool {
     let stays = |h: &HeldSocket| {
         h.socket.remote.is_some()
             && h.socket.protocol == Protocol::Tcp
+            // The side that closes last keeps nothing.
+            && h.socket.state != State::CloseWait
             && !(shares && h.socket.reuseaddr == Some(true))
     };
     case.host.kernel.family == KernelFamily::Linux && in_the_way(held).any(stays)
