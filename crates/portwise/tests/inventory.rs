@@ -88,7 +88,14 @@ struct Holding(Child);
 
 impl Holding {
     fn this(socket: impl Into<Stdio>) -> Holding {
-        Holding(Command::new("sleep").arg("60").stdin(socket).spawn().unwrap())
+        let child = Command::new("sleep").arg("60").stdin(socket).spawn().unwrap();
+        // It closes what it must not inherit before it gets its name, and that after this parent
+        // goes on.
+        let name = format!("/proc/{}/comm", child.id());
+        while std::fs::read_to_string(&name).unwrap() != "sleep\n" {
+            std::thread::yield_now();
+        }
+        Holding(child)
     }
 }
 
@@ -258,4 +265,15 @@ fn sockets_that_share_a_port_are_a_group() {
         }
         drop(other);
     }
+}
+
+#[test]
+fn another_process_with_the_number_of_a_holder_is_not_taken_for_it() {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let mut found = on(listener.local_addr().unwrap().port(), States::Bound);
+    let me = std::process::id();
+    let holder = found.sockets[0].holders.iter_mut().find(|holder| holder.pid == me).unwrap();
+    holder.start += 1;
+    found.describe();
+    assert!(!found.processes.contains_key(&me));
 }

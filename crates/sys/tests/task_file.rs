@@ -73,3 +73,16 @@ fn filters_leave_the_rest_out() {
     let here = Filter { netns: Some(here), ..Filter::default() };
     assert!(fds(&here).unwrap().contains(&fd(&client)));
 }
+
+#[test]
+fn processes_are_in_network_namespaces() {
+    let found = match portwise_sys::bpf::tasks::network_namespaces() {
+        Ok(found) => found,
+        Err(error) => return portwise_sys::not_run!("{error}"),
+    };
+    let own = ns::own_id(Kind::Net).unwrap().inode;
+    let me = found.iter().find(|found| found.pid == std::process::id()).unwrap();
+    assert_eq!(u64::from(me.netns), own);
+    // One row for each process, whatever its threads do.
+    assert!(found.is_sorted_by(|a, b| a.pid < b.pid));
+}

@@ -4,6 +4,7 @@
 mod bind;
 mod program;
 pub mod task_file;
+pub mod tasks;
 
 pub use bind::{Allowed, BindGrant, netns_cookie};
 

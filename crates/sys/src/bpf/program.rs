@@ -104,6 +104,12 @@ impl Program {
         self.push(0x56, register, R0, 0, value.cast_signed());
     }
 
+    /// Ends the program unless the lower halves of two registers are equal.
+    pub(super) fn end_unless_equal(&mut self, one: Reg, other: Reg) {
+        self.to_end.push(self.instructions.len());
+        self.push(0x5e, one, other, 0, 0);
+    }
+
     /// Ends the program unless the lower half of the register is one of two values.
     pub(super) fn end_unless_either(&mut self, register: Reg, one: u32, other: u32) {
         self.push(0x16, register, R0, 1, one.cast_signed());
@@ -243,7 +249,7 @@ fn read_whole(mut file: File) -> Result<Vec<u8>, Error> {
     let (mut bytes, mut length) = (Vec::new(), 0);
     loop {
         if bytes.len() - length < 32 * 1024 {
-            bytes.resize(2 * bytes.len().max(32 * 1024), 0);
+            bytes.resize(2 * bytes.len().max(64 * 1024), 0);
         }
         match file.read(&mut bytes[length..]) {
             Ok(0) => break,

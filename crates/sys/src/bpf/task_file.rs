@@ -1,6 +1,8 @@
 //! A walk over the open files of all processes within the kernel (`bpf_iter_task_file`), which
 //! returns the sockets among them.
 
+use std::sync::OnceLock;
+
 use super::program::{Program, R0, R1, R2, R3, R6, R7, R8, R9, R10, Size};
 use crate::btf::{Btf, Found, Kind, Member, Vmlinux};
 use crate::{Errno, Error};
@@ -96,10 +98,36 @@ const TYPES: [(&str, Kind); 7] = [
     ("net", Kind::STRUCT),
 ];
 
+/// The offset of a member that has this size in bytes, small enough for an instruction.
+pub(super) fn offset(
+    btf: &Found<'_>,
+    structure: usize,
+    path: &[&str],
+    size: u32,
+) -> Result<i16, Error> {
+    let name = path.last().copied().unwrap_or_default();
+    let fits = |m: &Member| m.size == Some(size) && m.bits.is_none() && m.bit.is_multiple_of(8);
+    short(btf.member(structure, path).filter(fits).ok_or_else(|| unexpected(name))?, name)
+}
+
+fn short(member: Member, name: &str) -> Result<i16, Error> {
+    i16::try_from(member.byte()).map_err(|_| unexpected(name))
+}
+
+/// The error that says that the kernel has no such member where it is expected.
+pub(super) fn unexpected(what: &str) -> Error {
+    Error::about("btf", Errno::EOPNOTSUPP, what)
+}
+
 impl Layout {
-    fn of_this_kernel() -> Result<Layout, Error> {
-        let vmlinux = Vmlinux::open()?;
-        Layout::read(&Btf::parse(&vmlinux)?.find(&TYPES)?)
+    /// That of the running kernel, read once.
+    fn of_this_kernel() -> Result<&'static Layout, Error> {
+        static LAYOUT: OnceLock<Result<Layout, Error>> = OnceLock::new();
+        let layout = LAYOUT.get_or_init(|| {
+            let vmlinux = Vmlinux::open()?;
+            Layout::read(&Btf::parse(&vmlinux)?.find(&TYPES)?)
+        });
+        layout.as_ref().map_err(Clone::clone)
     }
 
     fn read(btf: &Found<'_>) -> Result<Layout, Error> {
@@ -109,16 +137,7 @@ impl Layout {
         const SOCKET: usize = 4;
         const SOCK: usize = 5;
         const NET: usize = 6;
-        let unexpected = |what: &str| Error::about("btf", Errno::EOPNOTSUPP, what);
-        let offset =
-            |member: Member, name: &str| i16::try_from(member.byte()).map_err(|_| unexpected(name));
-        let at = |structure, path: &[&str], size| {
-            let name = path.last().copied().unwrap_or_default();
-            let fits =
-                |m: &Member| m.size == Some(size) && m.bits.is_none() && m.bit.is_multiple_of(8);
-            let member = btf.member(structure, path).filter(fits);
-            offset(member.ok_or_else(|| unexpected(name))?, name)
-        };
+        let at = |structure, path: &[&str], size| offset(btf, structure, path, size);
         let bits = |name: &str| {
             let member = btf.member(SOCK, &["__sk_common", name]);
             let bits = member.and_then(|m| Some((m, m.bits?))).ok_or_else(|| unexpected(name))?;
@@ -129,7 +148,7 @@ impl Layout {
                 false => 8u32.checked_sub(low + count),
             };
             let shift = shift.filter(|_| low + count <= 8).ok_or_else(|| unexpected(name))?;
-            Ok((offset(member, name)?, shift, (1 << count) - 1))
+            Ok((short(member, name)?, shift, (1 << count) - 1))
         };
         let (reuse, reuseport, v6only) =
             (bits("skc_reuse")?, bits("skc_reuseport")?, bits("skc_ipv6only")?);

@@ -74,6 +74,35 @@ impl Proc {
         Ok(names.filter_map(|name| name.to_str()?.parse().ok()).collect())
     }
 
+    /// Reads the pid that was given to a process or thread last, in this pid namespace: as long as
+    /// it stays the same, none was started.
+    ///
+    /// # Errors
+    /// Those of open(2).
+    pub fn last_pid(&self) -> Result<u32, Error> {
+        let path = "proc/loadavg";
+        let text = self.read_until(path, |read| read.ends_with(b"\n"))?;
+        let text = String::from_utf8_lossy(&text);
+        let last = text.split_ascii_whitespace().last().and_then(|field| field.parse().ok());
+        last.ok_or_else(|| malformed(&self.path(path)))
+    }
+
+    /// Reads how many sockets of each protocol the network namespace of the calling thread has, by
+    /// the kernel's name of the protocol: `TCP`, `TCPv6`, `UDP-Lite`, `MPTCP`. Those that hold no
+    /// port yet may not be counted; `None` where the kernel does not count.
+    ///
+    /// # Errors
+    /// Those of open(2).
+    pub fn protocols(&self) -> Result<Vec<(String, Option<u32>)>, Error> {
+        let text = self.read("proc/thread-self/net/protocols")?;
+        let line = |line: &str| {
+            let mut fields = line.split_ascii_whitespace();
+            let name = fields.next()?.to_owned();
+            Some((name, fields.nth(1)?.parse().ok()))
+        };
+        Ok(String::from_utf8_lossy(&text).lines().skip(1).filter_map(line).collect())
+    }
+
     /// Reads a file whole.
     ///
     /// # Errors

@@ -82,8 +82,8 @@ pub(in crate::observe) fn search(proc: &Proc, wanted: &Wanted) -> Search {
     if wanted.sockets.is_empty() {
         return search;
     }
-    search.outside = ns::own_id(Kind::Pid).is_ok_and(|id| id.inode != INITIAL_PID_NAMESPACE);
-    let carriers = match by_bpf(wanted, search.outside) {
+    search.outside = is_outside();
+    let carriers = match by_bpf(wanted) {
         Ok((holds, carriers)) => {
             (search.path, search.holds) = (Path::Bpf, holds);
             carriers
@@ -123,21 +123,11 @@ fn by_proc(proc: &Proc, wanted: &Wanted, search: &mut Search) -> Vec<Hold> {
 
 /// Finds them, and who has Unix sockets with messages waiting, by a walk within the kernel, or says
 /// why that cannot be done.
-fn by_bpf(wanted: &Wanted, outside: bool) -> Result<(Vec<Hold>, Vec<Hold>), String> {
+fn by_bpf(wanted: &Wanted) -> Result<(Vec<Hold>, Vec<Hold>), String> {
     if wanted.no_bpf {
         return Err("--no-bpf was given".into());
     }
-    if outside {
-        return Err("BPF numbers processes as the initial pid namespace does, not this one".into());
-    }
-    if ns::own_id(Kind::Time).is_ok_and(|id| id.inode != INITIAL_TIME_NAMESPACE) {
-        return Err("this is not the initial time namespace".into());
-    }
-    let effective = caps::get(0).map_or(0, |sets| sets.effective);
-    let has = |capability| effective & caps::bit(capability) != 0;
-    if !(has(caps::SYS_ADMIN) || has(caps::BPF) && has(caps::PERFMON)) {
-        return Err("BPF needs CAP_BPF and CAP_PERFMON, which root has".into());
-    }
+    may_use_bpf()?;
     let found = task_file::sockets(&wanted.filter).map_err(|error| refused(&error))?;
     let fits = |socket: &task_file::OpenSocket| {
         let cookie = wanted.sockets.get(&socket.inode);
@@ -149,6 +139,27 @@ fn by_bpf(wanted: &Wanted, outside: bool) -> Result<(Vec<Hold>, Vec<Hold>), Stri
         found.filter(|socket| socket.is_unix || fits(socket)).map(hold).collect()
     };
     Ok((of(false), of(true)))
+}
+
+/// Whether this is another pid namespace than the initial one.
+fn is_outside() -> bool {
+    ns::own_id(Kind::Pid).is_ok_and(|id| id.inode != INITIAL_PID_NAMESPACE)
+}
+
+/// Says why no BPF program can look at processes, if it is plain.
+pub(super) fn may_use_bpf() -> Result<(), String> {
+    if is_outside() {
+        return Err("BPF numbers processes as the initial pid namespace does, not this one".into());
+    }
+    if ns::own_id(Kind::Time).is_ok_and(|id| id.inode != INITIAL_TIME_NAMESPACE) {
+        return Err("this is not the initial time namespace".into());
+    }
+    let effective = caps::get(0).map_or(0, |sets| sets.effective);
+    let has = |capability| effective & caps::bit(capability) != 0;
+    if !(has(caps::SYS_ADMIN) || has(caps::BPF) && has(caps::PERFMON)) {
+        return Err("BPF needs CAP_BPF and CAP_PERFMON, which root has".into());
+    }
+    Ok(())
 }
 
 fn hold(socket: &task_file::OpenSocket) -> Hold {
@@ -177,7 +188,7 @@ fn refused(error: &Error) -> String {
     }
 }
 
-/// Finds the holders of all sockets of an inventory that may have one.
+/// Finds the holders of the sockets of an inventory for which nobody has looked yet.
 pub(super) fn find(proc: &Proc, query: &Query, inventory: &mut Inventory) {
     let (places, cookies) = places(&inventory.sockets);
     let filter = filter(query, inventory);
@@ -223,7 +234,10 @@ pub(super) fn find(proc: &Proc, query: &Query, inventory: &mut Inventory) {
 /// Where the sockets with each inode are, by inode, and the cookies they have. An MPTCP socket and
 /// its first part have one inode, and the file is that of the first: then any cookie fits.
 fn places(sockets: &[Socket]) -> (Vec<(u64, usize)>, HashMap<u64, u64>) {
-    let with_file = |(at, socket): (usize, &Socket)| Some((socket.inode?, at));
+    let with_file = |(at, socket): (usize, &Socket)| {
+        let is_sought = socket.no_holder == Some(NoHolder::NotAsked);
+        socket.inode.filter(|_| is_sought).map(|inode| (inode, at))
+    };
     let mut places: Vec<_> = sockets.iter().enumerate().filter_map(with_file).collect();
     places.sort_unstable();
     let mut cookies = HashMap::with_capacity(places.len());

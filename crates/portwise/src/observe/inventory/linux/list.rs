@@ -5,6 +5,7 @@ use std::{collections::HashMap, net::SocketAddr, time::Duration};
 use portwise_model::{Family, is_unspecified};
 use portwise_sys::{
     Error,
+    proc::Proc,
     rtnetlink::RtNetlink,
     sockdiag::{self, ALL_STATES, DiagSocket, SockDiag, SocketQuery, State as Diag, Timer},
 };
@@ -25,8 +26,10 @@ pub(super) fn shows_bound() -> bool {
 pub(super) fn list(query: &Query, netns: u64) -> Result<Listed, Error> {
     let mut diag = SockDiag::open()?;
     let mut listed = Listed { sockets: Vec::new(), failed: Vec::new() };
+    let counts = counts(query);
     for &transport in &query.transports {
-        if transport == Transport::Raw && query.port.is_some() {
+        let is_none = counts.as_ref().is_some_and(|counts| has_none(counts, transport));
+        if is_none || transport == Transport::Raw && query.port.is_some() {
             continue;
         }
         match rows(&mut diag, query, transport) {
@@ -40,6 +43,26 @@ pub(super) fn list(query: &Query, netns: u64) -> Result<Listed, Error> {
     }
     name_devices(&mut listed.sockets);
     Ok(listed)
+}
+
+/// The numbers of sockets of each protocol, if they can save a list of them.
+fn counts(query: &Query) -> Option<Vec<(String, Option<u32>)>> {
+    let is_rare = |t: &Transport| !matches!(t, Transport::Tcp | Transport::Udp);
+    query.transports.iter().any(is_rare).then(|| Proc::default().protocols().ok()).flatten()
+}
+
+/// Whether there is surely no socket of a protocol that few programs use: asking for a list costs
+/// more than reading that. The others are listed anyhow.
+fn has_none(counts: &[(String, Option<u32>)], transport: Transport) -> bool {
+    let names = match transport {
+        Transport::Tcp | Transport::Udp => return false,
+        Transport::UdpLite => ["UDP-Lite", "UDPLITEv6"],
+        Transport::Raw => ["RAW", "RAWv6"],
+        Transport::Mptcp => ["MPTCP", "MPTCPv6"],
+    };
+    let of = |name: &&str| counts.iter().find(|(known, _)| known == name).map(|(_, n)| *n);
+    // A protocol that is not in the list is not in the kernel.
+    names.iter().filter_map(of).all(|count| count == Some(0))
 }
 
 fn rows(
@@ -82,13 +105,15 @@ fn number(transport: Transport) -> u16 {
 }
 
 fn take_in(sockets: &mut Vec<Socket>, rows: &[DiagSocket], transport: Transport, netns: u64) {
-    let first = sockets.len();
+    // A dump is no snapshot and may show a socket twice, soon after.
+    let (mut recent, mut next) = ([0; 64], 0);
     sockets.reserve(rows.len());
     for row in rows {
-        let Some(socket) = socket(row, transport, netns) else { continue };
-        // A dump is no snapshot and may show a socket twice, soon after.
-        let again = sockets[first..].iter().rev().take(64);
-        if !again.clone().any(|before| before.cookie == socket.cookie) {
+        if let Some(socket) = socket(row, transport, netns)
+            && !recent.contains(&socket.cookie)
+        {
+            recent[next % 64] = socket.cookie;
+            next += 1;
             sockets.push(socket);
         }
     }

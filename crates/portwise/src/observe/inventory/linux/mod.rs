@@ -13,6 +13,8 @@ mod systemd;
 pub(super) use describe::describe;
 pub(super) use netns::within;
 
+use std::collections::HashSet;
+
 use portwise_sys::{Errno, Error, proc::Proc};
 
 use super::{Inventory, Namespace, Namespaces, NoHolder, Query, Socket, Transport};
@@ -29,6 +31,7 @@ pub(super) fn take(query: &Query) -> Result<Inventory, Trouble> {
     let mut inventory = Inventory::default();
     inventory.unseen.bound_tcp = !list::shows_bound()
         && query.transports.iter().any(|t| matches!(t, Transport::Tcp | Transport::Mptcp));
+    let forks = if query.holders { proc.last_pid().ok() } else { None };
     let own = netns::own();
     match &query.namespaces {
         Namespaces::Own => add(&mut inventory, own.clone(), list::list(query, own.inode))?,
@@ -37,7 +40,7 @@ pub(super) fn take(query: &Query) -> Result<Inventory, Trouble> {
             add(&mut inventory, namespace, listed)?;
         }
         Namespaces::All => {
-            let (others, unseen) = netns::others(&proc, &own);
+            let (others, unseen) = netns::others(&proc, &own, query.holders && !query.no_bpf);
             inventory.unseen.namespaces = unseen;
             add(&mut inventory, own.counted(&others), list::list(query, own.inode))?;
             for mut other in others.into_iter().filter(|n| n.inode != own.inode) {
@@ -55,7 +58,7 @@ pub(super) fn take(query: &Query) -> Result<Inventory, Trouble> {
     }
     group(&mut inventory.sockets);
     if query.holders {
-        holders::find(&proc, query, &mut inventory);
+        find_holders(&proc, query, &mut inventory, forks);
     }
     Ok(inventory)
 }
@@ -83,12 +86,13 @@ fn put(inventory: &mut Inventory, listed: Listed) {
 
 /// Marks the listeners of TCP that share address and port: only `SO_REUSEPORT` lets them.
 fn group(sockets: &mut [Socket]) {
-    let key = |s: &Socket| (s.netns, s.transport, s.family, s.port, s.device, s.ip);
+    // The port first: it decides nearly always.
+    let key = |s: &Socket| (s.port, s.netns, s.transport, s.family, s.device, s.ip);
     let is_tcp = |s: &Socket| matches!(s.transport, Transport::Tcp | Transport::Mptcp);
     let mut listeners: Vec<usize> = (0..sockets.len())
         .filter(|&at| sockets[at].state == super::State::Listen && is_tcp(&sockets[at]))
         .collect();
-    listeners.sort_by_key(|&at| key(&sockets[at]));
+    listeners.sort_unstable_by_key(|&at| key(&sockets[at]));
     let (mut next, mut before) = (0, None::<usize>);
     for at in listeners {
         if let Some(before) = before
@@ -101,6 +105,49 @@ fn group(sockets: &mut [Socket]) {
             }
         }
         before = Some(at);
+    }
+}
+
+fn is_lost(socket: &Socket) -> bool {
+    socket.no_holder == Some(NoHolder::NotFound)
+}
+
+/// Finds the holders. A socket may be handed to a new process where the search has already been;
+/// so what was not found is looked for again if a process was started meanwhile.
+fn find_holders(proc: &Proc, query: &Query, inventory: &mut Inventory, mut forks: Option<u32>) {
+    const ATTEMPTS: usize = 3;
+    for _ in 0..ATTEMPTS {
+        holders::find(proc, query, inventory);
+        drop_ended(query, inventory);
+        let now = proc.last_pid().ok();
+        if now == forks || !inventory.sockets.iter().any(is_lost) {
+            return;
+        }
+        forks = now;
+        for socket in inventory.sockets.iter_mut().filter(|socket| is_lost(socket)) {
+            socket.no_holder = Some(NoHolder::NotAsked);
+        }
+    }
+    holders::find(proc, query, inventory);
+    drop_ended(query, inventory);
+}
+
+/// Drops the sockets that nobody was found to hold because they were closed meanwhile.
+fn drop_ended(query: &Query, inventory: &mut Inventory) {
+    for namespace in &inventory.namespaces {
+        let here = |s: &&Socket| s.netns == namespace.inode && is_lost(s);
+        let mut lost = inventory.sockets.iter().filter(here);
+        let Some(first) = lost.next() else { continue };
+        let is_one_port = lost.all(|socket| socket.port == first.port) && first.port != 0;
+        let again = Query { port: is_one_port.then_some(first.port), ..query.clone() };
+        let look = || list::list(&again, namespace.inode);
+        let listed = if namespace.own { look() } else { within(namespace, look).flatten() };
+        // What cannot be looked at again stays.
+        let Ok(listed) = listed else { continue };
+        let there: HashSet<u64> = listed.sockets.iter().map(|socket| socket.cookie).collect();
+        let inode = namespace.inode;
+        let is_there = |s: &Socket| s.netns != inode || !is_lost(s) || there.contains(&s.cookie);
+        inventory.sockets.retain(is_there);
     }
 }
 

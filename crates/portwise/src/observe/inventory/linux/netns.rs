@@ -3,12 +3,14 @@
 use std::{collections::BTreeMap, path::PathBuf, thread};
 
 use portwise_sys::{
-    Errno, Error, mount,
+    Errno, Error,
+    bpf::tasks,
+    mount,
     ns::{self, Kind},
     proc::Proc,
 };
 
-use super::Listed;
+use super::{Listed, holders};
 use crate::{
     Trouble,
     observe::{
@@ -40,29 +42,28 @@ impl Namespace {
 }
 
 /// Every namespace that a process is in or that is mounted somewhere, by the lowest pid in it, and
-/// the number of processes that do not show theirs.
-pub(super) fn others(proc: &Proc, own: &Namespace) -> (Vec<Namespace>, u32) {
+/// the number of processes that do not show theirs. `by_bpf`: a BPF program may be used.
+pub(super) fn others(proc: &Proc, own: &Namespace, by_bpf: bool) -> (Vec<Namespace>, u32) {
     let mut by_inode: BTreeMap<u64, Namespace> = BTreeMap::new();
-    let mut unseen = 0;
-    for pid in proc.pids().unwrap_or_default() {
-        match ns::id_of(pid, Kind::Net) {
-            Ok(id) => {
-                let namespace = by_inode.entry(id.inode).or_insert_with(|| Namespace {
-                    inode: id.inode,
-                    own: id.inode == own.inode,
-                    pid: Some(pid),
-                    found: Found::Process,
-                    ..Namespace::default()
-                });
-                namespace.processes += 1;
-            }
-            Err(error) if error.is_denied() => {
-                // Whether it is in this very namespace, everybody may see.
-                unseen += u32::from(!ns::same_network(pid).unwrap_or(false));
-            }
-            Err(_) => {}
+    let mut add = |pid: u32, inode: u64| {
+        let namespace = by_inode.entry(inode).or_insert_with(|| Namespace {
+            inode,
+            own: inode == own.inode,
+            pid: Some(pid),
+            found: Found::Process,
+            ..Namespace::default()
+        });
+        namespace.processes += 1;
+    };
+    let found = if by_bpf { holders::may_use_bpf().ok() } else { None };
+    let found = found.and_then(|()| tasks::network_namespaces().ok());
+    let unseen = match found {
+        Some(found) => {
+            found.iter().for_each(|process| add(process.pid, process.netns.into()));
+            0
         }
-    }
+        None => by_proc(proc, add),
+    };
     for (inode, place) in mounted(proc) {
         let namespace = by_inode.entry(inode).or_insert_with(|| Namespace {
             inode,
@@ -82,6 +83,22 @@ pub(super) fn others(proc: &Proc, own: &Namespace) -> (Vec<Namespace>, u32) {
     let mut namespaces: Vec<Namespace> = by_inode.into_values().collect();
     namespaces.sort_by_key(|namespace| (!namespace.own, namespace.inode));
     (namespaces, unseen)
+}
+
+/// Finds the namespace of each process in `/proc`, and returns how many do not show theirs.
+fn by_proc(proc: &Proc, mut add: impl FnMut(u32, u64)) -> u32 {
+    let mut unseen = 0;
+    for pid in proc.pids().unwrap_or_default() {
+        match ns::id_of(pid, Kind::Net) {
+            Ok(id) => add(pid, id.inode),
+            Err(error) if error.is_denied() => {
+                // Whether it is in this very namespace, everybody may see.
+                unseen += u32::from(!ns::same_network(pid).unwrap_or(false));
+            }
+            Err(_) => {}
+        }
+    }
+    unseen
 }
 
 /// The network namespaces that are mounted somewhere.

@@ -1,0 +1,100 @@
+//! A walk over all processes within the kernel (`bpf_iter_task`), which returns the network
+//! namespace of each.
+
+use std::sync::OnceLock;
+
+use super::program::{Program, R0, R1, R2, R3, R6, R7, R10, Size};
+use super::task_file::{offset, unexpected};
+use crate::Error;
+use crate::btf::{Btf, Found, Kind, Vmlinux};
+
+/// Where a process is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct InNetwork {
+    /// The process, as the initial pid namespace numbers it.
+    pub pid: u32,
+    /// The inode of its network namespace.
+    pub netns: u32,
+}
+
+const RECORD: usize = 8;
+
+const TYPES: [(&str, Kind); 4] = [
+    ("bpf_iter_task", Kind::FUNC),
+    ("task_struct", Kind::STRUCT),
+    ("nsproxy", Kind::STRUCT),
+    ("net", Kind::STRUCT),
+];
+
+/// Returns the network namespace of every process of the caller's pid namespace, by pid. Takes a
+/// millisecond, and 0.2 µs for each thread. Needs what [`super::task_file::sockets`] needs.
+///
+/// # Errors
+/// Those of [`super::task_file::sockets`].
+pub fn network_namespaces() -> Result<Vec<InNetwork>, Error> {
+    static LAYOUT: OnceLock<Result<Layout, Error>> = OnceLock::new();
+    let layout = LAYOUT.get_or_init(|| {
+        let vmlinux = Vmlinux::open()?;
+        Layout::read(&Btf::parse(&vmlinux)?.find(&TYPES)?)
+    });
+    let layout = layout.as_ref().map_err(Clone::clone)?;
+    let written = layout.program().run(layout.iterator)?;
+    let word =
+        |bytes: &[u8], at: usize| u32::from_ne_bytes([0, 1, 2, 3].map(|byte| bytes[at + byte]));
+    let record = |bytes: &[u8]| InNetwork { pid: word(bytes, 0), netns: word(bytes, 4) };
+    Ok(written.chunks_exact(RECORD).map(record).collect())
+}
+
+struct Layout {
+    iterator: u32,
+    tgid: i16,
+    pid: i16,
+    nsproxy: i16,
+    net: i16,
+    inode: i16,
+}
+
+impl Layout {
+    fn read(btf: &Found<'_>) -> Result<Layout, Error> {
+        const TASK: usize = 1;
+        const NSPROXY: usize = 2;
+        const NET: usize = 3;
+        Ok(Layout {
+            iterator: btf.id(0).ok_or_else(|| unexpected("bpf_iter_task"))?,
+            tgid: offset(btf, TASK, &["tgid"], 4)?,
+            pid: offset(btf, TASK, &["pid"], 4)?,
+            nsproxy: offset(btf, TASK, &["nsproxy"], 8)?,
+            net: offset(btf, NSPROXY, &["net_ns"], 8)?,
+            inode: offset(btf, NET, &["ns", "inum"], 4)?,
+        })
+    }
+
+    /// The program; it runs once for each thread.
+    fn program(&self) -> Program {
+        use Size::{Double, Word};
+        const SEQ_WRITE: i32 = 127;
+        let mut p = Program::default();
+        // The context: meta and task.
+        p.load(Double, R6, R1, 0);
+        p.load(Double, R7, R1, 8);
+        p.end_if_zero(R7);
+        // A process that ends has none any more.
+        p.load(Double, R0, R7, self.nsproxy);
+        p.end_if_zero(R0);
+        p.load(Double, R1, R0, self.net);
+        p.end_if_zero(R1);
+        p.load(Word, R1, R1, self.inode);
+        p.store(Word, R10, -4, R1);
+        // Of a process its first thread only.
+        p.load(Word, R1, R7, self.tgid);
+        p.load(Word, R2, R7, self.pid);
+        p.end_unless_equal(R1, R2);
+        p.store(Word, R10, -8, R1);
+        p.load(Double, R1, R6, 0);
+        p.copy(R2, R10);
+        p.add(R2, -8);
+        p.set(R3, RECORD as i32);
+        p.call(SEQ_WRITE);
+        p
+    }
+}
