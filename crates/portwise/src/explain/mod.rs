@@ -116,7 +116,7 @@ pub(crate) fn subject(setting: &mut Setting) -> SubjectReport {
     let user = user.or_else(|| setting.user(uid));
     let process = setting.process.clone();
     let process = process.map(|(pid, command)| AskingReport { pid, command });
-    let program = setting.subject.programs.last().map(|program| program.name.to_string());
+    let program = setting.subject.programs.first().map(|program| program.name.to_string());
     SubjectReport { uid, user, gid: setting.gid, is_self: setting.is_self, process, program }
 }
 

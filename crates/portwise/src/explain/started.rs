@@ -2,13 +2,13 @@
 
 use std::path::Path;
 
-use portwise_model::{Program, Subject, UserNs, Verdict};
+use portwise_model::{CAP_NET_BIND_SERVICE, Program, Subject, UserNs, Verdict};
 
 use super::{
     asker::{AskerReport, GateReport},
     report::Note,
 };
-use crate::Setting;
+use crate::{Setting, observe::AskingProcess};
 
 /// The notes on the asker: what lies behind a missing right, and what a right costs.
 pub(super) fn notes(setting: &mut Setting, verdict: &Verdict, asker: &AskerReport) -> Vec<Note> {
@@ -34,7 +34,11 @@ pub(super) fn notes(setting: &mut Setting, verdict: &Verdict, asker: &AskerRepor
         notes.extend(program.and_then(preload));
     }
     notes.extend(taken(&setting.subject));
-    notes.extend(secure_mode(&setting.subject.programs, asker));
+    if !verdict.is_refused() {
+        notes.extend(secure_mode(&setting.subject.programs, asker));
+        let subject = &setting.subject;
+        notes.extend(process.as_ref().and_then(|process| gone_at_next_start(subject, process)));
+    }
     notes.extend(setting.subject.programs.last().and_then(launcher));
     if setting.netns.is_some() && lacks {
         notes.push(note(
@@ -71,6 +75,23 @@ fn foreign_namespace() -> Note {
         "root of a user namespace is root in network namespaces that it owns only, such as one made \
          with `unshare -rn` or that of a rootless container; this one has another owner",
     )
+}
+
+/// A process that has the right by a file that is no longer there.
+fn gone_at_next_start(subject: &Subject, process: &AskingProcess) -> Option<Note> {
+    let credentials = subject.credentials.value()?;
+    let file = process.program.as_ref()?.binary()?;
+    let holds = subject.capabilities.value()?.has(CAP_NET_BIND_SERVICE);
+    let by_file = holds && !credentials.ambient.has(CAP_NET_BIND_SERVICE) && subject.uid != 0;
+    let is_bare = matches!(file.capabilities.value(), Some(None));
+    (process.replaced && by_file && is_bare).then(|| {
+        let text = format!(
+            "{} was deleted or replaced since the process started, and what is there now has no \
+             capabilities: if the right came from the file, it is gone at the next start",
+            file.path
+        );
+        note("gone-at-next-start", text)
+    })
 }
 
 /// Directives that someone wrote among the environment variables.

@@ -93,7 +93,7 @@ fn could(page: &mut Page, report: &Report, got: &Got, all: bool) {
 fn shown(got: &Got, all: bool) -> impl Iterator<Item = &Gate> {
     let bind_has_one = got.gates.iter().any(|gate| gate.call == "bind");
     got.gates.iter().filter(move |gate| {
-        all || gate.call == "bind" || !bind_has_one || gate.could <= Could::MayStop
+        all || gate.call != "listen" || !bind_has_one || gate.could <= Could::MayStop
     })
 }
 

@@ -48,6 +48,11 @@ pub(super) fn of(
         }
         start.fill(fix, changed);
     }
+    if let Some(at) = fixes.iter().position(|fix| fix.id == "linux.this-run")
+        && let Some(exactly) = start.exactly(&asked(target))
+    {
+        fixes.insert(at, exactly);
+    }
     if restarted {
         // Fixes of a start that needs none are noise.
         fixes.retain(|fix| fix.breadth == "request");
@@ -57,6 +62,14 @@ pub(super) fn of(
         fix.command = fix.command.take().map(|command| there(setting, &command));
     }
     fixes
+}
+
+/// An endpoint as it is typed.
+fn asked(target: &Target) -> String {
+    match target.protocol {
+        Protocol::Tcp => target.shown.clone(),
+        Protocol::Udp => format!("{}/udp", target.shown),
+    }
 }
 
 /// A command that concerns a network, made to work in the one in question.

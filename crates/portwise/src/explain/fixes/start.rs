@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use portwise_model::{Case, Executable, Fact, fix::Breadth};
+use portwise_model::{Case, Executable, Fact, Version, fix::Breadth};
 
 use super::{super::report::FixReport, breadth};
 use crate::{Setting, capability, observe::AskingProcess, render::phrase::quoted};
@@ -14,6 +14,9 @@ pub(super) struct Start {
     /// Where the file system of the asker is, as this process sees it.
     root: String,
     no_new_privs: bool,
+    is_elsewhere: bool,
+    /// How this program starts others with the right for one endpoint, as far as it can here.
+    run: Option<String>,
 }
 
 impl Start {
@@ -26,7 +29,30 @@ impl Start {
         };
         let credentials = setting.subject.credentials.value();
         let no_new_privs = process.is_none() && credentials.is_some_and(|c| c.no_new_privs);
-        Start { process, command: setting.command.clone(), root, no_new_privs }
+        Start {
+            run: run(setting, process.is_some()),
+            process,
+            command: setting.command.clone(),
+            root,
+            no_new_privs,
+            is_elsewhere: setting.netns.is_some(),
+        }
+    }
+
+    /// The right for one endpoint and one run. It is no wider than the capability that was proven
+    /// to help.
+    pub(super) fn exactly(&self, endpoint: &str) -> Option<FixReport> {
+        let run = self.run.as_ref()?;
+        let command = self.command().unwrap_or_else(|| super::PROGRAM.into());
+        Some(FixReport {
+            id: "linux.this-endpoint".into(),
+            title: "this run, this address and port only".into(),
+            breadth: breadth(Breadth::Process),
+            detail: None,
+            endpoint: None,
+            command: Some(format!("{run} -l {} -- {command}", quoted(endpoint))),
+            side_effects: "by a BPF program of a fresh cgroup: needs cgroups of version 2".into(),
+        })
     }
 
     /// The case in which the process in question is started anew: only then a change to its file
@@ -91,6 +117,13 @@ impl Start {
         match fix.id.as_str() {
             "linux.this-run" => self.this_run(fix),
             "linux.this-program" => self.this_program(fix, case),
+            "linux.lower-limit" if self.is_elsewhere => {
+                fix.side_effects =
+                    "every user of it may then take this port and those above; lost \
+                    with the namespace: Docker and Podman keep it by --sysctl, Kubernetes by \
+                    securityContext.sysctls"
+                        .into();
+            }
             "linux.without-no-new-privs" => {
                 fix.detail = Some(match self.unit() {
                     Some(unit) => format!("NoNewPrivileges=no in {unit}"),
@@ -150,7 +183,10 @@ impl Start {
                 .into();
         }
         let mut effects = vec!["whoever may run it gets the right"];
-        effects.push("lost when the file is copied or replaced, as by an upgrade");
+        effects.push(match self.root.is_empty() {
+            true => "lost when the file is copied or replaced, as by an upgrade",
+            false => "lost with the container, unless it is done in its image",
+        });
         if program.files.len() > 1 || is_interpreter(&file.path) {
             effects.push("every script it runs has it too");
         }
@@ -159,6 +195,18 @@ impl Start {
         }
         fix.side_effects = effects.join("; ");
     }
+}
+
+fn run(setting: &mut Setting, is_process: bool) -> Option<String> {
+    /// The first kernel whose cgroup programs lift the limit.
+    const SINCE: Version = Version::new(5, 12, 0);
+    let is_here = setting.runner.is_some() && setting.netns.is_none() && !is_process;
+    if !is_here || setting.subject.uid == 0 || setting.host.kernel.version < SINCE {
+        return None;
+    }
+    let user = setting.user(setting.subject.uid);
+    let user = user.or_else(|| Some(format!("{}:{}", setting.subject.uid, setting.gid?)))?;
+    Some(format!("sudo {} run --user {}", quoted(&setting.program), quoted(&user)))
 }
 
 /// Whether a program is there to run others that are no binaries.

@@ -147,7 +147,12 @@ pub(crate) fn against(
         hint::judge(setting, &view, hint)
     });
     let unread = match (heard.errno, case.host.kernel.family) {
-        (Some(errno), KernelFamily::Linux) => unread::of(errno, request.socket.protocol),
+        (Some(errno), KernelFamily::Linux) => {
+            // Of a process or program that is named the gates are known.
+            let named = setting.process.is_some() || !setting.subject.programs.is_empty();
+            let seen = setting.subject.gates.value().filter(|_| named);
+            unread::of(errno, request.socket.protocol, seen)
+        }
         _ => Vec::new(),
     };
     let settle = match (now, case.host.kernel.family) {
@@ -196,10 +201,16 @@ fn gates(setting: &mut Setting, case: &Case, verdict: &Verdict, errno: Errno) ->
         let behind = stopper.filter(|_| tried.is_none()).map(|stopper| stopper.rule.id);
         // What the verdict says of a rule it came to outranks what the rule says alone.
         let step = tried.cloned().unwrap_or(step);
-        found.push(gate(setting, &case, "bind", step, behind));
+        let call = if is_of_exec(&step) { "execve" } else { "bind" };
+        // Whoever got as far as to bind was started.
+        if is_of_exec(&step) && step.finding == Finding::Passes {
+            continue;
+        }
+        found.push(gate(setting, &case, call, step, behind));
     }
     if let Some(mut listening) = listening(&case) {
-        for step in asked(setting, &mut listening, outcome) {
+        let steps = asked(setting, &mut listening, outcome).into_iter();
+        for step in steps.filter(|step| !is_of_exec(step)) {
             let behind = stopper.map(|stopper| stopper.rule.id);
             found.push(gate(setting, &listening, "listen", step, behind));
         }
@@ -224,6 +235,10 @@ fn asked(setting: &mut Setting, case: &mut Case, outcome: Outcome) -> Vec<Step> 
         let _ = setting.observe_in(&key, case);
         known.push(key);
     }
+}
+
+fn is_of_exec(step: &Step) -> bool {
+    linux::EXEC.iter().any(|rule| rule.id == step.rule.id)
 }
 
 /// The case in which the socket is bound and listens.

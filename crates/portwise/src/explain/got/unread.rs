@@ -3,20 +3,23 @@
 //! `avc_denied` of `security/selinux/avc.c`, `aa_check_perms` of `security/apparmor/lib.c`, `tomoyo_supervisor` of `security/tomoyo/common.c`,
 //! `bpf_prog_run_array_cg` of `kernel/bpf/cgroup.c`, `SECCOMP_RET_ERRNO` in `kernel/seccomp.c`.
 
-use portwise_model::{Errno, Protocol};
+use portwise_model::{
+    Errno, Gates, Protocol,
+    linux::gate::{CGROUP_PROGRAM, LANDLOCK, SECCOMP_FILTER, SECURITY_MODULE},
+};
 use serde::Serialize;
 
 /// A gate whose rules cannot be read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct UnreadGate {
     /// Stable name.
     pub gate: &'static str,
     /// What it is.
-    pub what: &'static str,
+    pub what: String,
     /// Whether this errno is what it gives of itself; if not, whoever wrote its rules chose it.
     pub usual: bool,
     /// What would show it.
-    pub look: &'static str,
+    pub look: String,
 }
 
 struct Known {
@@ -31,28 +34,28 @@ struct Known {
 
 const KNOWN: &[Known] = &[
     Known {
-        gate: "security-module",
+        gate: SECURITY_MODULE,
         what: "a security module: SELinux and AppArmor give EACCES, TOMOYO gives EPERM",
         usual: &[Errno::EACCES, Errno::EPERM],
         any: true,
         look: "sudo journalctl -k -b -g 'denied|DENIED'",
     },
     Known {
-        gate: "landlock",
+        gate: LANDLOCK,
         what: "a Landlock domain of the program or of what started it (TCP, since Linux 6.7)",
         usual: &[Errno::EACCES],
         any: false,
         look: "",
     },
     Known {
-        gate: "cgroup-bpf",
+        gate: CGROUP_PROGRAM,
         what: "a BPF program of the cgroup, such as systemd's SocketBindDeny=",
         usual: &[Errno::EPERM],
         any: true,
         look: "sudo bpftool cgroup tree",
     },
     Known {
-        gate: "seccomp",
+        gate: SECCOMP_FILTER,
         what: "a seccomp filter, such as systemd's SystemCallFilter= or a container's",
         usual: &[Errno::EPERM],
         any: true,
@@ -60,19 +63,35 @@ const KNOWN: &[Known] = &[
     },
 ];
 
-/// The gates that may give `errno` to a bind, those that give it of themselves first.
-pub(super) fn of(errno: Errno, protocol: Protocol) -> Vec<UnreadGate> {
-    let applies = |known: &&Known| known.gate != "landlock" || protocol == Protocol::Tcp;
+/// The gates that may give `errno` to a bind, those that give it of themselves first. `seen` are
+/// those of the program that got it, if it is known which that was: then no others are told.
+pub(super) fn of(errno: Errno, protocol: Protocol, seen: Option<&Gates>) -> Vec<UnreadGate> {
+    let applies = |known: &&Known| known.gate != LANDLOCK || protocol == Protocol::Tcp;
+    let usual = |known: &Known| known.usual.contains(&errno);
     let mut gates: Vec<UnreadGate> = KNOWN
         .iter()
         .filter(applies)
-        .map(|known| (known, known.usual.contains(&errno)))
-        .filter(|(known, usual)| *usual || known.any)
-        .map(|(known, usual)| {
-            let &Known { gate, what, look, .. } = known;
-            UnreadGate { gate, what, usual, look }
+        .filter(|known| usual(known) || known.any)
+        .flat_map(|known| {
+            match seen {
+                None => vec![(known.what.to_owned(), known.look.to_owned())],
+                Some(gates) => there(gates, known.gate),
+            }
+            .into_iter()
+            .map(move |(what, look)| UnreadGate {
+                gate: known.gate,
+                what,
+                usual: usual(known),
+                look,
+            })
         })
         .collect();
     gates.sort_by_key(|gate| !gate.usual);
     gates
+}
+
+/// The gates of this name, with what is known of them and what would show more.
+fn there(gates: &Gates, name: &str) -> Vec<(String, String)> {
+    let all = gates.present.iter().chain(&gates.unseen).filter(|gate| gate.name == name);
+    all.map(|gate| (gate.what.to_string(), gate.reveal.to_string())).collect()
 }
