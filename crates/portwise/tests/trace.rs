@@ -10,14 +10,15 @@ use std::{
         fs::PermissionsExt,
         process::{CommandExt, ExitStatusExt},
     },
-    path::{Path, PathBuf},
+    path::Path,
     process::{Command, Output, Stdio},
-    sync::OnceLock,
     time::{Duration, Instant},
 };
 
 use portwise_sys::{caps, filecap, proc::Proc};
 use serde_json::Value;
+
+mod calls;
 
 const NOBODY: u32 = 65534;
 
@@ -28,28 +29,8 @@ fn directory() -> tempfile::TempDir {
     directory
 }
 
-/// The program that makes the calls, built once.
 fn calls() -> Option<&'static Path> {
-    static BUILT: OnceLock<Option<(tempfile::TempDir, PathBuf)>> = OnceLock::new();
-    let built = BUILT.get_or_init(|| {
-        let directory = directory();
-        let program = directory.path().join("calls");
-        let source = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/calls.c");
-        let mut command = Command::new("cc");
-        command.args(["-O1", "-pthread", "-w", "-o"]).arg(&program).arg(source);
-        match command.output() {
-            Ok(output) if output.status.success() => Some((directory, program)),
-            Ok(output) => {
-                portwise_sys::not_run!("trace: cc: {}", String::from_utf8_lossy(&output.stderr));
-                None
-            }
-            Err(error) => {
-                portwise_sys::not_run!("trace: cc: {error}");
-                None
-            }
-        }
-    });
-    built.as_ref().map(|(_, program)| program.as_path())
+    calls::built()
 }
 
 fn portwise() -> Command {

@@ -61,6 +61,8 @@ pub const NAMES: [&str; 41] = [
     "checkpoint_restore",
 ];
 
+/// `CAP_KILL`.
+pub const KILL: u8 = 5;
 /// `CAP_SETGID`.
 pub const SETGID: u8 = 6;
 /// `CAP_SETUID`.

@@ -37,6 +37,7 @@ pub mod exec;
 pub mod filecap;
 #[cfg(target_os = "linux")]
 pub mod ipset;
+pub mod handover;
 #[cfg(target_os = "linux")]
 pub mod landlock;
 #[cfg(target_os = "linux")]

@@ -1,7 +1,7 @@
 //! pidfd_open(2), pidfd_getfd(2), pidfd_send_signal(2): a process that cannot be mistaken for
 //! another one that got its number later.
 
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, poll};
@@ -28,6 +28,25 @@ impl PidFd {
         let fd = process::pidfd_open(number, PidfdFlags::empty())
             .map_err(|errno| Error::about("pidfd_open", Errno(errno.raw_os_error()), about()))?;
         Ok(PidFd { pid, fd })
+    }
+
+    /// The process of a thread: by the thread (≥ 6.9), or by the number of its process, which
+    /// before costs a look into `/proc`. Needs no privilege.
+    ///
+    /// # Errors
+    /// `ESRCH` if there is no such thread.
+    pub fn of_thread(tid: u32) -> Result<PidFd, Error> {
+        const PIDFD_THREAD: u32 = libc::O_EXCL as u32;
+        // SAFETY: takes no pointer.
+        let fd = unsafe { libc::syscall(libc::SYS_pidfd_open, tid, PIDFD_THREAD) };
+        if fd >= 0 {
+            // SAFETY: the call made it and nobody else has it.
+            return Ok(PidFd { pid: tid, fd: unsafe { OwnedFd::from_raw_fd(fd as i32) } });
+        }
+        match Errno::last() {
+            Errno::EINVAL => PidFd::open(crate::proc::Proc::default().status(tid)?.tgid),
+            errno => Err(Error::about("pidfd_open", errno, format!("of {tid}"))),
+        }
     }
 
     /// The number it was opened by.

@@ -284,6 +284,28 @@ pub fn signal_process(pid: u32, signal: i32) -> Result<(), Errno> {
     check(unsafe { libc::kill(pid, signal) })
 }
 
+/// How a child has changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// It has ended.
+    Ended(ExitStatus),
+    /// Job control has stopped it.
+    Stopped,
+}
+
+/// Returns how any child of the calling process has changed, with its pid; `None` if none has, or
+/// there is none.
+pub fn changed() -> Option<(u32, Change)> {
+    let mut status = 0;
+    // SAFETY: the pointer is to an int.
+    let pid = unsafe { libc::waitpid(-1, &raw mut status, libc::WNOHANG | libc::WUNTRACED) };
+    let change = match libc::WIFSTOPPED(status) {
+        true => Change::Stopped,
+        false => Change::Ended(ExitStatus::from_raw(status)),
+    };
+    (pid > 0).then(|| (pid.cast_unsigned(), change))
+}
+
 /// Waits for any child of the calling process that has ended, and returns its pid and status;
 /// `None` if there are children and none has.
 ///

@@ -56,6 +56,9 @@ const PASSED_ON: [i32; 10] = [
 /// Those of sigaction(2).
 pub fn pass_on_to(pid: u32) -> Result<(), Errno> {
     TO.store(pid.cast_signed(), Relaxed);
+    // How a child ends is lost where its end is ignored.
+    // SAFETY: the value is no function.
+    unsafe { libc::signal(libc::SIGCHLD, libc::SIG_DFL) };
     for signal in PASSED_ON {
         // SAFETY: all-zero is a valid sigaction.
         let mut action: libc::sigaction = unsafe { std::mem::zeroed() };
@@ -82,6 +85,20 @@ pub fn pass_on_to_nobody() {
 pub fn unclaimed() -> (u32, i32) {
     (UNCLAIMED.load(Relaxed), LAST.load(Relaxed))
 }
+
+/// From now on the end or stop of a child interrupts what the calling process waits for.
+///
+/// # Errors
+/// Those of sigaction(2).
+pub fn wake_for_children() -> Result<(), Errno> {
+    // SAFETY: all-zero is a valid sigaction.
+    let mut action: libc::sigaction = unsafe { std::mem::zeroed() };
+    action.sa_sigaction = nothing as *const () as libc::sighandler_t;
+    // SAFETY: the handler does nothing.
+    check(unsafe { libc::sigaction(libc::SIGCHLD, &raw const action, std::ptr::null_mut()) })
+}
+
+extern "C" fn nothing(_: i32) {}
 
 extern "C" fn pass_on(signal: i32, info: *mut libc::siginfo_t, _: *mut libc::c_void) {
     // SAFETY: the kernel passes a siginfo to a handler with SA_SIGINFO.

@@ -1,8 +1,8 @@
 //! `run -l ENDPOINT… -- CMD …`: a program started with just enough right to bind those.
 
-use std::ffi::OsString;
+use std::{ffi::OsString, os::unix::process::ExitStatusExt, process::ExitStatus};
 
-use portwise_sys::Errno;
+use portwise_sys::{Errno, signal};
 
 use super::targets;
 use crate::{
@@ -82,7 +82,10 @@ pub fn run(args: &Args, global: &Global, output: &mut Output<'_>) -> Result<u8, 
             Err(not_started) => failed(not_started, output),
         };
     } else {
-        Err(launch::start(&plan, &mut setting, |words| say(words, global.quiet, output)))
+        return match launch::start(&plan, &mut setting, |words| say(words, global.quiet, output)) {
+            Ok(ended) => Ok(end_as(ended)),
+            Err(not_started) => failed(not_started, output),
+        };
     };
     match looked {
         Ok(Looked { words, is_possible }) => {
@@ -98,6 +101,14 @@ fn say(words: &Words, quiet: bool, output: &mut Output<'_>) {
         let lines = words.lines.iter().map(|line| format!("portwise: {}\n", clean(line)));
         output.note(&lines.collect::<String>());
     }
+}
+
+/// Ends as the program did: by the same signal, or returns the same status.
+pub(super) fn end_as(ended: ExitStatus) -> u8 {
+    if let Some(signal) = ended.signal() {
+        signal::end_self_by(signal);
+    }
+    ended.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(2)
 }
 
 /// The exit status where nothing was started: as env(1) has it where the program is to blame.

@@ -1,10 +1,8 @@
 //! `trace -- CMD …`: a program watched, and each bind, listen and connect that fails explained.
 
-use std::{ffi::OsString, fs::File, io::Write, os::unix::process::ExitStatusExt, path::PathBuf};
+use std::{ffi::OsString, fs::File, io::Write, path::PathBuf};
 
-use portwise_sys::signal;
-
-use super::run::failed;
+use super::run::{end_as, failed};
 use crate::{
     Trouble,
     act::trace::{self, Plan, Told},
@@ -98,8 +96,5 @@ pub fn run(args: &Args, global: &Global, output: &mut Output<'_>) -> Result<u8, 
     if let Some(error) = unwritten {
         output.note(&format!("portwise: --out: {error}\n"));
     }
-    if let Some(signal) = ended.signal() {
-        signal::end_self_by(signal);
-    }
-    Ok(ended.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(2))
+    Ok(end_as(ended))
 }

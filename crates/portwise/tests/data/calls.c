@@ -2,6 +2,7 @@
 #define _GNU_SOURCE
 #include <arpa/inet.h>
 #include <errno.h>
+#include <linux/filter.h>
 #include <linux/netlink.h>
 #include <netinet/in.h>
 #include <pthread.h>
@@ -57,7 +58,7 @@ static void *many(void *port) {
 static void nothing(int signal) { (void)signal; }
 
 /* For soaking: processes that bind while signals come. */
-static void soak(int processes, int binds) {
+static void soak(int processes, int binds, int port) {
     for (int p = 0; p < processes; p++) {
         if (fork()) continue;
         struct sigaction act = {.sa_handler = nothing, .sa_flags = SA_RESTART};
@@ -67,7 +68,9 @@ static void soak(int processes, int binds) {
         long bad = 0;
         for (int i = 0; i < binds; i++) {
             int fails = i % 50 == 0;
-            long result = bind_to(fails ? "192.0.2.77" : "127.0.0.1", 0);
+            char ip[20];
+            sprintf(ip, "127.0.0.%d", port ? p + 1 : 1);
+            long result = bind_to(fails ? "192.0.2.77" : ip, port);
             if (fails ? result == 0 || errno != EADDRNOTAVAIL : result < 0) bad++;
         }
         _exit(bad ? 1 : 0);
@@ -115,7 +118,7 @@ int main(int argc, char **argv) {
         for (int i = 0; i < 64; i++) pthread_join(threads[i], 0);
         printf("%ld wrong\n", wrong);
     } else if (!strcmp(how, "soak")) {
-        soak(atoi(argv[2]), atoi(argv[3]));
+        soak(atoi(argv[2]), atoi(argv[3]), argc > 4 ? atoi(argv[4]) : 0);
 #ifdef __x86_64__
     } else if (!strcmp(how, "i386")) {
         i386(port);
@@ -180,6 +183,25 @@ int main(int argc, char **argv) {
         if (bind_to("127.0.0.1", port) < 0)
             fprintf(stderr, "Bind on TCP/IP port: %s. Do you already have another server running on port: %d ?\n", strerror(errno), port);
         return 1;
+    } else if (!strcmp(how, "old")) {
+        /* A kernel before 5.19 does not know this flag of seccomp(2). */
+        struct sock_filter old[] = {
+            {0x20, 0, 0, 0},      {0x15, 0, 3, SYS_seccomp}, {0x20, 0, 0, 24},
+            {0x45, 0, 1, 1 << 5}, {0x06, 0, 0, 0x50016},     {0x06, 0, 0, 0x7fff0000},
+        };
+        struct sock_fprog program = {6, old};
+        prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+        if (syscall(SYS_seccomp, 1, 0, &program)) return perror("seccomp"), 1;
+        execv(argv[2], argv + 2);
+    } else if (!strcmp(how, "within")) {
+        /* In a Landlock domain where no TCP port but this may be bound. */
+        struct { unsigned long fs, net; } handled = {0, 1};
+        struct { unsigned long access, port; } rule = {1, port};
+        int ruleset = syscall(444, &handled, sizeof handled, 0);
+        if (ruleset < 0) return printf("no landlock\n"), 0;
+        syscall(445, ruleset, 2, &rule, 0);
+        if (syscall(446, ruleset, 0)) return perror("landlock"), 1;
+        execv(argv[3], argv + 3);
     } else if (!strcmp(how, "wait")) {
         say("bind", bind_to("127.0.0.1", 0));
         pause();

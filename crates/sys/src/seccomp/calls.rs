@@ -169,31 +169,35 @@ impl Filter {
             (I386_SOCKETCALL, &[(0, SYS_LISTEN)]),
             (I386_SOCKETCALL, &[(0, SYS_GETSOCKOPT)]),
         ];
-        Filter::new(&[(&native, stop)], other, stop)
+        Filter::new(&native, other, stop)
     }
 
-    /// `native`: calls with what to answer; `i386`: those of 32-bit x86, where that is another
+    /// Hands bind and landlock_restrict_self to whoever has the listener.
+    pub fn for_broker() -> Filter {
+        let ask = give(libc::SECCOMP_RET_USER_NOTIF);
+        let native: [Numbered<'_>; 2] =
+            [(libc::SYS_bind as u32, &[]), (LANDLOCK_RESTRICT_SELF, &[])];
+        let other: [Numbered<'_>; 3] =
+            [(I386_BIND, &[]), (I386_SOCKETCALL, &[(0, SYS_BIND)]), (LANDLOCK_RESTRICT_SELF, &[])];
+        Filter::new(&native, &other, ask)
+    }
+
+    /// `native`: calls to be answered so; `i386`: those of 32-bit x86, where that is another
     /// architecture. Everything else passes.
-    fn new(
-        native: &[(&[Numbered<'_>], libc::sock_filter)],
-        i386: &[Numbered<'_>],
-        i386_answer: libc::sock_filter,
-    ) -> Filter {
+    fn new(native: &[Numbered<'_>], i386: &[Numbered<'_>], answer: libc::sock_filter) -> Filter {
         let pass = give(libc::SECCOMP_RET_ALLOW);
         let mut ours = vec![load(NUMBER)];
         if cfg!(target_arch = "x86_64") {
             const AND: u16 = 0x54;
             ours.push(libc::sock_filter { code: AND, jt: 0, jf: 0, k: !X32_BIT });
         }
-        for (calls, answer) in native {
-            for (number, arguments) in *calls {
-                one(&mut ours, *number, arguments, *answer);
-            }
+        for (number, arguments) in native {
+            one(&mut ours, *number, arguments, answer);
         }
         ours.push(pass);
         let mut theirs = vec![load(NUMBER)];
         for (number, arguments) in i386 {
-            one(&mut theirs, *number, arguments, i386_answer);
+            one(&mut theirs, *number, arguments, answer);
         }
         theirs.push(pass);
         const JUMP: u16 = 0x05;
@@ -224,7 +228,7 @@ impl Filter {
         self.set(0).map(drop)
     }
 
-    fn set(&self, flags: libc::c_ulong) -> Result<libc::c_long, Errno> {
+    pub(super) fn set(&self, flags: libc::c_ulong) -> Result<libc::c_long, Errno> {
         let program =
             libc::sock_fprog { len: self.0.len() as u16, filter: self.0.as_ptr().cast_mut() };
         // SAFETY: the pointer is to a program of as many instructions as it says, which the kernel

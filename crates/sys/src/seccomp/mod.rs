@@ -2,8 +2,10 @@
 //! on or answer.
 
 mod calls;
+mod notify;
 
 pub use calls::{Call, Filter, decode};
+pub use notify::{Listener, Notification, Ready};
 
 use std::io;
 

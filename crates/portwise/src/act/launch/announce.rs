@@ -34,7 +34,7 @@ pub(super) fn words(plan: &Plan, setting: &mut Setting, asker: &Asker, ladder: &
     let name = &asker.name;
     words.lines.push(match words.rung {
         Some(Rung::Already) => format!("{name} may bind {endpoints} already: started as it is"),
-        Some(rung @ (Rung::Cgroup | Rung::Activation)) => {
+        Some(rung @ (Rung::Cgroup | Rung::Activation | Rung::Broker)) => {
             format!("{name} gets {endpoints} and no other port, {}", rung.what())
         }
         Some(rung @ Rung::Ambient) => format!(

@@ -9,12 +9,15 @@
 
 mod announce;
 mod asker;
+mod broker;
 mod cgroup;
 mod exact;
 mod program;
 mod rung;
 mod sockets;
 mod unit;
+
+use std::process::ExitStatus;
 
 use portwise_sys::Errno;
 
@@ -97,12 +100,68 @@ pub fn units(plan: &Plan, setting: &mut Setting) -> Result<String, NotStarted> {
     Ok(unit::text(plan, &asker, &file))
 }
 
-/// Starts the program. `announce` is told how, just before. Returns only if it was not started.
-pub fn start(plan: &Plan, setting: &mut Setting, announce: impl FnMut(&Words)) -> NotStarted {
-    match try_to_start(plan, setting, announce) {
-        Ok(never) => match never {},
-        Err(not_started) => not_started,
+/// Starts the program. `announce` is told how, just before. Returns only if it was not started, or
+/// if this process stayed beside it until it ended.
+///
+/// # Errors
+/// If it was not started.
+pub fn start(
+    plan: &Plan,
+    setting: &mut Setting,
+    mut announce: impl FnMut(&Words),
+) -> Result<ExitStatus, NotStarted> {
+    let file = program::find(&plan.command)?;
+    let asker = Asker::of(plan, setting, &file)?;
+    let scopes = scopes(plan, setting)?;
+    let mut ladder = Ladder::climb(plan, &asker, &file);
+    // A way that looked open may turn out not to be.
+    let made = loop {
+        let made = match ladder.chosen() {
+            Some(Rung::Cgroup) => cgroup::make(plan).map(Made::Cgroup),
+            Some(Rung::Broker) => {
+                let program = file.program(plan, &asker, &[])?;
+                let credentials = &asker.credentials;
+                broker::begin(plan, &scopes, credentials, &program).map(Made::Broker)
+            }
+            _ => Ok(Made::Nothing),
+        };
+        match made {
+            Ok(made) => break made,
+            Err(why) => ladder.rule_out(why, plan, &asker, &file),
+        }
+    };
+    let mut words = announce::words(plan, setting, &asker, &ladder);
+    let Some(rung) = ladder.chosen() else { return Err(NotStarted::NoWay(words)) };
+    if let Made::Cgroup(cgroup) = &made {
+        words.tidied(cgroup.tidied);
     }
+    announce(&words);
+    let failed = |errno| NotStarted::Program(plan.command[0].clone(), errno);
+    if let Made::Broker(waiting) = made {
+        return waiting.serve()?.map_err(failed);
+    }
+    let mut credentials = asker.credentials.clone();
+    let mut variables = Vec::new();
+    match rung {
+        Rung::Already | Rung::Cgroup | Rung::Broker => {}
+        Rung::Ambient => rung::with_ambient(&mut credentials)?,
+        Rung::Activation => variables = sockets::make(plan, &scopes)?,
+    }
+    let program = file.program(plan, &asker, &variables)?;
+    if let Made::Cgroup(cgroup) = made {
+        cgroup.enter()?;
+    }
+    credentials.take().map_err(|errno| {
+        Trouble::new(format!("cannot become that user: {} ({errno})", errno.text()))
+    })?;
+    Err(failed(program.exec()))
+}
+
+/// What was made for the chosen way.
+enum Made {
+    Nothing,
+    Cgroup(cgroup::Made),
+    Broker(broker::Waiting),
 }
 
 /// Why nothing was started.
@@ -120,45 +179,6 @@ impl From<Trouble> for NotStarted {
     fn from(trouble: Trouble) -> NotStarted {
         NotStarted::Trouble(trouble)
     }
-}
-
-fn try_to_start(
-    plan: &Plan,
-    setting: &mut Setting,
-    mut announce: impl FnMut(&Words),
-) -> Result<std::convert::Infallible, NotStarted> {
-    let file = program::find(&plan.command)?;
-    let asker = Asker::of(plan, setting, &file)?;
-    let mut ladder = Ladder::climb(plan, &asker, &file);
-    // A way that looked open may turn out not to be.
-    let made = loop {
-        match ladder.chosen() {
-            Some(Rung::Cgroup) => match cgroup::make(plan) {
-                Ok(made) => break Some(made),
-                Err(why) => ladder.rule_out(why, plan, &asker, &file),
-            },
-            _ => break None,
-        }
-    };
-    let mut words = announce::words(plan, setting, &asker, &ladder);
-    let Some(rung) = ladder.chosen() else { return Err(NotStarted::NoWay(words)) };
-    words.tidied(made.as_ref().map_or(0, |made| made.tidied));
-    announce(&words);
-    let mut credentials = asker.credentials.clone();
-    let mut variables = Vec::new();
-    match rung {
-        Rung::Already | Rung::Cgroup => {}
-        Rung::Ambient => rung::with_ambient(&mut credentials)?,
-        Rung::Activation => variables = sockets::make(plan, &scopes(plan, setting)?)?,
-    }
-    let program = file.program(plan, &asker, &variables)?;
-    if let Some(made) = made {
-        made.enter()?;
-    }
-    credentials.take().map_err(|errno| {
-        Trouble::new(format!("cannot become that user: {} ({errno})", errno.text()))
-    })?;
-    Err(NotStarted::Program(plan.command[0].clone(), program.exec()))
 }
 
 /// The indexes of the interfaces that the endpoints name.

@@ -7,7 +7,7 @@ use portwise_sys::{
 };
 use serde::Serialize;
 
-use super::{Asker, File, Plan, cgroup, sockets};
+use super::{Asker, File, Plan, broker, cgroup, sockets};
 use crate::Trouble;
 
 /// A way to give a program the right.
@@ -22,11 +22,14 @@ pub enum Rung {
     Ambient,
     /// The sockets are made beforehand and handed over (LISTEN_FDS).
     Activation,
+    /// portwise stays beside the program and binds for it (seccomp user notification).
+    Broker,
 }
 
 impl Rung {
     /// All, the best first.
-    pub const ALL: [Rung; 4] = [Rung::Already, Rung::Cgroup, Rung::Ambient, Rung::Activation];
+    pub const ALL: [Rung; 5] =
+        [Rung::Already, Rung::Cgroup, Rung::Ambient, Rung::Activation, Rung::Broker];
 
     /// Its name, as `--how` takes it.
     pub const fn name(self) -> &'static str {
@@ -35,6 +38,7 @@ impl Rung {
             Rung::Cgroup => "cgroup",
             Rung::Ambient => "ambient",
             Rung::Activation => "activation",
+            Rung::Broker => "broker",
         }
     }
 
@@ -45,6 +49,7 @@ impl Rung {
             Rung::Cgroup => "by a BPF program of a fresh cgroup",
             Rung::Ambient => "by an ambient capability",
             Rung::Activation => "by sockets made beforehand (LISTEN_FDS)",
+            Rung::Broker => "by portwise, which binds for it",
         }
     }
 
@@ -74,6 +79,9 @@ impl Rung {
                     (!by_name && !file.takes_sockets())
                         .then(|| "the program does not mention LISTEN_FDS".into())
                 }),
+            Rung::Broker => {
+                is_able("binding for the program").or_else(|| broker::reason_against(asker.own))
+            }
         }
     }
 }

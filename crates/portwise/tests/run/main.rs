@@ -14,6 +14,11 @@ use std::{
 
 use portwise_sys::{caps, cgroup, filecap, proc::Proc};
 
+#[path = "../calls/mod.rs"]
+mod calls;
+
+mod broker;
+
 const NOBODY: u32 = 65534;
 
 /// Binds what it is given and says what became of it: `ADDRESS PORT KIND` each.
@@ -103,8 +108,15 @@ fn a_cgroup_program_gives_exactly_what_is_asked_for() {
     if !has_cgroup("run by cgroup") {
         return;
     }
+    let said = exactly("cgroup");
+    assert!(said.contains("no other port, by a BPF program of a fresh cgroup"), "{said}");
+}
+
+/// Binds addresses that were asked for, and others beside them. Returns what portwise said.
+fn exactly(how: &str) -> String {
+    let endpoints = ["-l", "127.0.0.1:601", "-l", "[::1]:602/udp", "-l", "*:603"];
     let (lines, said) = binds(
-        &["-l", "127.0.0.1:601", "-l", "[::1]:602/udp", "-l", "*:603", "--user", "65534:65534"],
+        &[&endpoints[..], &["--user", "65534:65534", "--how", how]].concat(),
         &[
             "127.0.0.1 601 tcp",
             "::ffff:127.0.0.1 601 tcp",
@@ -141,8 +153,7 @@ fn a_cgroup_program_gives_exactly_what_is_asked_for() {
         "127.0.0.1 8603 tcp ok",
     ];
     assert_eq!(lines, expected, "{said}");
-    assert!(said.contains("no other port, by a BPF program of a fresh cgroup"), "{said}");
-    assert!(said.contains("not already"), "{said}");
+    said
 }
 
 #[test]
@@ -151,15 +162,17 @@ fn a_socket_of_another_network_namespace_gains_nothing() {
     if !has_cgroup("run in another network namespace") {
         return;
     }
-    let args = ["-q", "-l", "*:604", "--how", "cgroup", "--", "unshare", "--net", "setpriv"];
-    let drop = ["--reuid=65534", "--clear-groups", "--bounding-set=-all", "perl", "-e", BINDS];
-    let what = ["0.0.0.0", "604", "tcp"];
-    let output = run(&[&args[..], &drop, &what].concat());
-    let said = String::from_utf8_lossy(&output.stdout).into_owned();
-    if !output.status.success() {
-        return portwise_sys::not_run!("{}", String::from_utf8_lossy(&output.stderr).trim());
+    for how in ["cgroup", "broker"] {
+        let args = ["-q", "-l", "*:604", "--how", how, "--", "unshare", "--net", "setpriv"];
+        let drop = ["--reuid=65534", "--clear-groups", "--bounding-set=-all", "perl", "-e", BINDS];
+        let what = ["0.0.0.0", "604", "tcp"];
+        let output = run(&[&args[..], &drop, &what].concat());
+        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        if !output.status.success() {
+            return portwise_sys::not_run!("{}", String::from_utf8_lossy(&output.stderr).trim());
+        }
+        assert_eq!(said.trim(), "0.0.0.0 604 tcp 13", "{how}");
     }
-    assert_eq!(said.trim(), "0.0.0.0 604 tcp 13");
 }
 
 #[test]
@@ -311,6 +324,7 @@ fn a_plain_user_is_told_what_would_help() {
         "not cgroup",
         "not ambient",
         "not activation",
+        "not broker",
         " run --user ",
         " -l 127.0.0.1:612/tcp -- perl -e 'print '\\''started'\\'''\n",
         "sudo setcap cap_net_bind_service=p /",
@@ -344,6 +358,14 @@ fn what_an_administrator_can_do_once_helps() {
     let output = plain(&args);
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     assert_eq!(String::from_utf8_lossy(&output.stdout), "613 1\n", "{said}");
+    // A program that knows nothing of that is served by the broker.
+    let args = ["run", "-l", "127.0.0.1:613", "--", "perl", "-e", BINDS];
+    let output =
+        plain(&[&args[..], &["127.0.0.1", "613", "tcp", "127.0.0.1", "616", "tcp"]].concat());
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    let lines = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert_eq!(lines, "127.0.0.1 613 tcp ok\n127.0.0.1 616 tcp 13\n", "{said}");
+    assert!(said.contains("not activation"), "{said}");
 }
 
 #[test]
