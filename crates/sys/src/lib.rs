@@ -36,8 +36,9 @@ pub mod exec;
 #[cfg(target_os = "linux")]
 pub mod filecap;
 #[cfg(target_os = "linux")]
-pub mod ipset;
 pub mod handover;
+#[cfg(target_os = "linux")]
+pub mod ipset;
 #[cfg(target_os = "linux")]
 pub mod landlock;
 #[cfg(target_os = "linux")]

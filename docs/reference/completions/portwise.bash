@@ -552,7 +552,7 @@ _portwise() {
                     return 0
                     ;;
                 --how)
-                    COMPREPLY=($(compgen -W "already cgroup ambient activation" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "already cgroup ambient activation broker" -- "${cur}"))
                     return 0
                     ;;
                 --as)

@@ -287,7 +287,8 @@ complete -c portwise -n "__fish_portwise_using_subcommand run" -l user -d 'Run i
 complete -c portwise -n "__fish_portwise_using_subcommand run" -l how -d 'Only in this way' -r -f -a "already\t'It has the right already'
 cgroup\t'A BPF program of a fresh cgroup sets the limit aside for exactly the endpoints'
 ambient\t'CAP_NET_BIND_SERVICE as an ambient capability: wider, only if asked for'
-activation\t'The sockets are made beforehand and handed over (LISTEN_FDS)'"
+activation\t'The sockets are made beforehand and handed over (LISTEN_FDS)'
+broker\t'portwise stays beside the program and binds for it (seccomp user notification)'"
 complete -c portwise -n "__fish_portwise_using_subcommand run" -l as -d 'Ask as a login process of this user, without capabilities unless it is root' -r
 complete -c portwise -n "__fish_portwise_using_subcommand run" -l pid -d 'Ask in place of this process: with its credentials, in its network namespace' -r
 complete -c portwise -n "__fish_portwise_using_subcommand run" -l netns -d 'Ask in this network namespace' -r
