@@ -337,7 +337,9 @@ impl Global {
             Some(file) => {
                 let facts = Facts::read(file)?;
                 let who = self.named(&|| facts.directory())?;
-                (facts.setting(), who)
+                let mut setting = facts.setting();
+                setting.program = self.called_by.clone().unwrap_or(setting.program);
+                (setting, who)
             }
             None => {
                 let (pid, netns) = (self.pid, self.netns.clone());

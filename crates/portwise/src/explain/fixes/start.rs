@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use portwise_model::{Case, Executable, Fact, Version, fix::Breadth};
+use portwise_model::{Case, Executable, Fact, KernelFamily, Version, fix::Breadth};
 
 use super::{super::report::FixReport, breadth};
 use crate::{Setting, capability, observe::AskingProcess, render::phrase::quoted};
@@ -200,12 +200,20 @@ impl Start {
 fn run(setting: &mut Setting, is_process: bool) -> Option<String> {
     /// The first kernel whose cgroup programs lift the limit.
     const SINCE: Version = Version::new(5, 12, 0);
-    let is_here = setting.runner.is_some() && setting.netns.is_none() && !is_process;
-    if !is_here || setting.subject.uid == 0 || setting.host.kernel.version < SINCE {
+    let is_linux = setting.host.kernel.family == KernelFamily::Linux;
+    if !is_linux
+        || setting.netns.is_some()
+        || is_process
+        || setting.subject.uid == 0
+        || setting.host.kernel.version < SINCE
+    {
         return None;
     }
     let user = setting.user(setting.subject.uid);
-    let user = user.or_else(|| Some(format!("{}:{}", setting.subject.uid, setting.gid?)))?;
+    let user = user.unwrap_or_else(|| match setting.gid {
+        Some(gid) => format!("{}:{gid}", setting.subject.uid),
+        None => setting.subject.uid.to_string(),
+    });
     Some(format!("sudo {} run --user {}", quoted(&setting.program), quoted(&user)))
 }
 
