@@ -25,6 +25,7 @@ def options():
         p.add_argument("--" + flag, action="store_true")
     p.add_argument("--v6only", type=int)
     p.add_argument("--dev")
+    p.add_argument("--backlog", type=int, default=16)
     p.add_argument("--no-listen", action="store_true", help="bind only")
     p.add_argument("--no-accept", action="store_true", help="listen, never accept")
     p.add_argument("--close-first", action="store_true", help="the server closes first")
@@ -61,7 +62,7 @@ def server(a):
         s = make(a)
         s.bind((a.addr, a.port))
         if a.proto == "tcp" and not a.no_listen:
-            s.listen(16)
+            s.listen(a.backlog)
     except OSError as e:
         print(errno.errorcode[e.errno])
         return 1

@@ -1,9 +1,10 @@
 #!/bin/bash
 # An old and a new copy of a server both set SO_REUSEPORT: clients get the one or the other.
-# asks: portwise why 127.0.0.1:8022
+# asks: portwise reach 127.0.0.1:8022; echo; portwise why 127.0.0.1:8022
 # first: pid $OLD
 # first: pid $NEW
 # first: SO_REUSEPORT
+# says: spreads new connections
 # says: spreads connections
 . "$(dirname "$0")/../lib.sh"
 netns A

@@ -247,6 +247,15 @@ fn shortened(text: &str) -> String {
 }
 
 impl Endpoint {
+    /// Whether it stands for every address of one family or both.
+    pub fn is_about_every_address(&self) -> bool {
+        match &self.address {
+            Address::Bare | Address::Every => true,
+            Address::Ip(ip, _) => portwise_model::is_unspecified(*ip),
+            Address::Name(_) => false,
+        }
+    }
+
     /// The addresses to ask about. `only` keeps one family of a name and chooses the one of a
     /// bare port; `resolve` turns a name into addresses.
     pub fn targets(

@@ -14,6 +14,7 @@ mod holders;
 pub mod listed;
 mod notes;
 pub mod owner;
+pub mod port;
 mod relation;
 mod report;
 mod started;

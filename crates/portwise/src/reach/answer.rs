@@ -20,6 +20,9 @@ pub struct Answer {
     pub from: String,
     /// Where they go.
     pub to: String,
+    /// The port they go to.
+    #[serde(skip)]
+    pub port: u16,
     /// Where they end.
     pub outcome: ReachOutcome,
     /// What the client gets.
@@ -91,6 +94,7 @@ pub(super) fn describe(
     let blank = Answer {
         from: format!("{}%{}", from.ip, from.device.clone().unwrap_or(device)),
         to: format!("{to}/{}", question.protocol.name()),
+        port: question.to.port(),
         outcome: ReachOutcome::Unknown,
         errno: None,
         socket: None,
@@ -252,6 +256,10 @@ fn plain(rules: &Ruleset, protocol: Protocol, end: &WayEnd) -> String {
             format!("no rule lets it pass: {} is to drop", rules.place(*at))
         }
         (Some(Stopper::Rule(at)), _) => format!("the rule {} drops it", rules.place(*at)),
+        (Some(Stopper::Kernel("no-listener")), ReachOutcome::Refused) => {
+            let name = protocol.name();
+            format!("no {name} socket takes it{to}: the kernel refuses it, no firewall rule does")
+        }
         (Some(Stopper::Kernel("no-listener")), _) => {
             format!("no {} socket takes it{to}", protocol.name())
         }

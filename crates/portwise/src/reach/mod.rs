@@ -12,7 +12,7 @@ pub use vantage::{Kind, View};
 use std::{collections::BTreeSet, net::IpAddr};
 
 use portwise_model::{
-    Protocol, Reach, ReachOutcome, ReachQuestion, SocketId,
+    FactKey, Protocol, Reach, ReachOutcome, ReachQuestion, SocketId,
     linux::{
         netfilter::{Owner, Ruleset},
         walk::{Scene, reach},
@@ -61,6 +61,29 @@ impl<'a> Reaching<'a> {
     /// The vantages that exist here for a target, each with the address to go to.
     pub fn views(&self, target: &Target) -> Vec<View> {
         vantage::views(&self.traffic.network, target)
+    }
+
+    /// Further vantages on this host: one for each address that a socket on the port is bound to
+    /// and no other vantage goes to, if every address is asked about.
+    pub fn listeners(&mut self, target: &Target, views: &[View]) -> Vec<View> {
+        if !is_wildcard(target.ip) || target.port == 0 {
+            return Vec::new();
+        }
+        if self.setting.host.sockets.on(target.port).is_err() {
+            let _ = self.setting.observe(&FactKey::Sockets(target.port));
+        }
+        let sockets = self.setting.host.sockets.on(target.port).unwrap_or_default();
+        let known = |ip: IpAddr| views.iter().any(|view| view.target.ip == ip);
+        let mut ips: Vec<IpAddr> = sockets
+            .iter()
+            .filter(|s| s.protocol == target.protocol && s.remote.is_none() && s.device == 0)
+            .map(|socket| socket.ip.to_canonical())
+            .filter(|&ip| !is_wildcard(ip) && !known(ip))
+            .filter(|ip| target.dual_stack == Some(true) || ip.is_ipv4() == target.ip.is_ipv4())
+            .collect();
+        ips.sort_unstable();
+        ips.dedup();
+        ips.into_iter().map(|ip| vantage::own(ip, target)).collect()
     }
 
     /// Whether the rules could be read.

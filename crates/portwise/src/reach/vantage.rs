@@ -89,6 +89,12 @@ pub(super) fn views(network: &Network, target: &Target) -> Vec<View> {
     found
 }
 
+/// This host, to an address of its own.
+pub(super) fn own(ip: IpAddr, target: &Target) -> View {
+    let kind = if ip.is_loopback() { Kind::Loopback } else { Kind::Own };
+    view(kind, ip, "lo", ip, target)
+}
+
 fn view(kind: Kind, from: IpAddr, device: &str, to: IpAddr, target: &Target) -> View {
     let target =
         Target { ip: to, shown: shown(to, None, target.port), dual_stack: None, ..target.clone() };

@@ -32,6 +32,15 @@ pub fn lines(owner: &Owner) -> Vec<String> {
     lines
 }
 
+/// A process in a few words: `pid 7 (python3 app.py)`.
+pub fn short(owner: &Owner) -> String {
+    let arguments = owner.about.as_ref().map_or(&[][..], |about| &about.arguments);
+    let name = program(&owner.command, arguments);
+    let run = owner.about.as_ref().map(|about| about.run).filter(|run| *run != "running");
+    let run = run.map(|run| format!(", {run}")).unwrap_or_default();
+    format!("pid {} ({name}){run}", owner.pid)
+}
+
 /// Whether it runs.
 fn condition(pid: u32, about: &About) -> Option<String> {
     match about.run {

@@ -3,10 +3,15 @@
 use portwise_model::ReachOutcome;
 
 use super::{
+    holder,
     page::{Color, Page, Style},
     text::Detail,
 };
-use crate::{reach::Answer, verb::reach::Row};
+use crate::{
+    explain::port::{OnPort, PortSocket},
+    reach::Answer,
+    verb::reach::Row,
+};
 
 /// Writes the answers, those to one address together.
 pub fn text(rows: &[Row], detail: Detail, style: Style) -> String {
@@ -24,6 +29,93 @@ pub fn text(rows: &[Row], detail: Detail, style: Style) -> String {
         one(&mut page, row, detail);
     }
     page.finish()
+}
+
+/// Writes who is on a port: `always`, or if one vantage is not served, or several sockets may
+/// serve it.
+pub fn port(port: &OnPort, answers: &[&Answer], always: bool, style: Style) -> String {
+    const SHOWN: usize = 16;
+    let served =
+        |answer: &&&Answer| answer.outcome == ReachOutcome::Accepted && answer.sockets.is_none();
+    let OnPort { here, elsewhere, .. } = port;
+    if !always && answers.iter().filter(served).count() == answers.len() {
+        return String::new();
+    }
+    let mut page = Page::new(style);
+    if here.is_empty() {
+        page.label("there");
+        page.text(&format!("no socket is bound to port {} in this network namespace", port.port));
+    }
+    for socket in here.iter().take(SHOWN) {
+        page.label("there");
+        page.text(&socket_words(socket));
+        queue(&mut page, socket);
+    }
+    if here.iter().any(|socket| socket.group.is_some()) {
+        page.text(
+            "those with the same address share the port by SO_REUSEPORT: the kernel spreads new \
+             connections over them, by a hash of addresses and ports",
+        );
+    }
+    for socket in elsewhere.iter().take(SHOWN) {
+        page.label("other");
+        let only = match socket.only_loopback {
+            Some(true) => {
+                "; that namespace has only loopback addresses (lo): nobody outside \
+                           reaches it"
+            }
+            _ => "",
+        };
+        page.text(&format!("{}{only}", socket_words(socket)));
+    }
+    let more = (here.len() + elsewhere.len()).saturating_sub(2 * SHOWN);
+    if more > 0 {
+        page.text(&format!("and {more} more: `portwise list {}`", port.port));
+    }
+    if port.hidden_namespaces > 0 && here.is_empty() && elsewhere.is_empty() {
+        let n = port.hidden_namespaces;
+        page.label("note");
+        page.text(&format!(
+            "the network namespaces of {n} processes are hidden: one of them may have it"
+        ));
+    }
+    page.finish()
+}
+
+/// A socket with whoever holds it.
+fn socket_words(socket: &PortSocket) -> String {
+    let state = match (socket.state, socket.protocol) {
+        ("LISTEN", _) => "listening",
+        ("BOUND", "tcp" | "mptcp") => "bound, not listening",
+        _ => "bound",
+    };
+    let place = match &socket.netns {
+        Some(netns) => {
+            format!(" in another network namespace (--netns {})", super::phrase::quoted(netns))
+        }
+        None => String::new(),
+    };
+    let device = socket.device.as_deref().map(|device| format!(", bound to {device}"));
+    let held: Vec<String> = socket.holders.iter().take(4).map(holder::short).collect();
+    let held = match (held.as_slice(), &socket.no_holder) {
+        ([], Some(why)) => format!(", {why}"),
+        ([], None) => String::new(),
+        (held, _) => format!(", {}", held.join(", ")),
+    };
+    let device = device.unwrap_or_default();
+    format!("{}/{} {state}{device}{place}{held}", socket.local, socket.protocol)
+}
+
+/// Whether a listener is behind with accepting.
+fn queue(page: &mut Page, socket: &PortSocket) {
+    let (Some(waiting @ 1..), Some(backlog)) = (socket.waiting, socket.backlog) else { return };
+    page.detail(&match waiting > backlog {
+        true => format!(
+            "its accept queue is full: {waiting} connections wait, the limit is {backlog} (the \
+             backlog of listen, at most net.core.somaxconn); further ones are dropped and time out"
+        ),
+        false => format!("{waiting} connections wait to be accepted, {backlog} may"),
+    });
 }
 
 fn one(page: &mut Page, row: &Row, detail: Detail) {

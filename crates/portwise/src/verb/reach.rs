@@ -7,6 +7,7 @@ use super::{KernelReport, kernel, targets};
 use crate::{
     Endpoint, Setting, SocketSettings, Trouble,
     cli::{Global, Output},
+    explain::port::{OnPort, on_port},
     reach::{Answer, From, Reaching},
     render::{json, reach as render},
 };
@@ -33,6 +34,7 @@ struct Document<'a> {
     kernel: KernelReport,
     assumed: &'a [String],
     answers: Vec<&'a Answer>,
+    ports: Vec<&'a OnPort>,
 }
 
 /// An answer with the words for its vantage.
@@ -69,7 +71,9 @@ pub fn reach(
             rows.push(Row { vantage: String::new(), answer });
             continue;
         }
-        for view in reaching.views(target) {
+        let mut views = reaching.views(target);
+        views.extend(reaching.listeners(target, &views));
+        for view in views {
             let device = view.from.device.clone().unwrap_or_default();
             let answer = reaching.answer(&view.target, &view.from)?;
             rows.push(Row { vantage: view.kind.words(&device), answer });
@@ -92,15 +96,36 @@ pub fn run(args: &Args, global: &Global, output: &mut Output<'_>) -> Result<u8, 
     for endpoint in &endpoints {
         rows.extend(reach(&mut setting, endpoint, global, from.as_ref())?);
     }
+    let mut ports: Vec<OnPort> = Vec::new();
+    for endpoint in &endpoints {
+        if ports.iter().all(|known| known.port != endpoint.port) {
+            ports.extend(on_port(&mut setting, endpoint.port));
+        }
+    }
     if global.json {
         output.data(&json::write(&Document {
             schema: "portwise.reach/1",
             kernel: kernel(&setting),
             assumed: &setting.assumed,
             answers: rows.iter().map(|row| &row.answer).collect(),
+            ports: ports.iter().collect(),
         }));
     } else {
-        output.data(&render::text(&rows, global.detail(), output.style()));
+        let mut text = render::text(&rows, global.detail(), output.style());
+        for port in ports.iter().filter(|_| !global.quiet) {
+            let about = |row: &&Row| row.answer.port == port.port;
+            let rows: Vec<&Answer> = rows.iter().filter(about).map(|row| &row.answer).collect();
+            // Where every address is asked about, who is on which comes first.
+            let every = |e: &Endpoint| e.port == port.port && e.is_about_every_address();
+            let every = endpoints.iter().any(every);
+            let there = render::port(port, &rows, every, output.style());
+            text = match (every, there.is_empty()) {
+                (_, true) => text,
+                (true, false) => format!("{there}\n{text}"),
+                (false, false) => format!("{text}\n{there}"),
+            };
+        }
+        output.data(&text);
     }
     Ok(status(rows.iter().map(|row| row.answer.outcome)))
 }
