@@ -280,6 +280,11 @@ fn addresses_that_are_not_known_leave_the_answer_open() {
     ] {
         assert_eq!(ask(Tcp, ip, incomplete), expected, "{ip}");
     }
+    let known_link = |c: &mut Case| {
+        incomplete(c);
+        addr(c).scope = 2;
+    };
+    assert_eq!(ask(Udp, "fe80::10", known_link), "ok", "an interface that is known is there");
     let mut zoned = case(Udp, "fe80::10", 8080);
     incomplete(&mut zoned);
     addr(&mut zoned).scope = 9;
