@@ -3,8 +3,8 @@
 use alloc::vec::Vec;
 
 use crate::{
-    Call, Evidence, Host, KernelFamily, Missing, Outcome, Program, Request, Rule, Subject, View,
-    linux, xnu,
+    Call, Evidence, Host, Kernel, KernelFamily, Missing, Outcome, Program, Request, Rule, Socket,
+    Subject, View, freebsd, illumos, linux, netbsd, openbsd, pcb, windows, xnu,
 };
 
 /// One question: may `subject` make `request` on `host`?
@@ -111,7 +111,7 @@ pub fn after_programs(host: &Host, subject: &Subject) -> Subject {
 fn execute(host: &Host, subject: &Subject, program: &Program) -> Subject {
     match host.kernel.family {
         KernelFamily::Linux => linux::exec::exec(host, subject, program).subject,
-        KernelFamily::Xnu => subject.clone(),
+        _ => subject.clone(),
     }
 }
 
@@ -215,7 +215,7 @@ fn walk(view: &View<'_>, rules: &[&'static Rule], mut each: impl FnMut(&'static 
 pub fn exec_path(kernel: KernelFamily) -> &'static [&'static Rule] {
     match kernel {
         KernelFamily::Linux => linux::EXEC,
-        KernelFamily::Xnu => &[],
+        _ => &[],
     }
 }
 
@@ -229,6 +229,59 @@ pub fn path(kernel: KernelFamily, request: &Request) -> &'static [&'static Rule]
         (KernelFamily::Linux, Call::SetOption(option)) => linux::option_path(option),
         (KernelFamily::Xnu, Call::Bind(addr)) => xnu::bind_path(&request.socket, &addr),
         (KernelFamily::Xnu, Call::Listen(_)) => xnu::listen_path(&request.socket),
-        (KernelFamily::Xnu, Call::SetOption(_) | Call::Connect(_)) => &[],
+        (KernelFamily::Freebsd, Call::Bind(_)) => freebsd::bind_path(&request.socket),
+        (KernelFamily::Freebsd, Call::Listen(_)) => freebsd::listen_path(&request.socket),
+        (KernelFamily::Openbsd, Call::Bind(_)) => openbsd::BIND,
+        (KernelFamily::Openbsd, Call::Listen(_)) => openbsd::listen_path(&request.socket),
+        (KernelFamily::Netbsd, Call::Bind(_)) => netbsd::BIND,
+        (KernelFamily::Netbsd, Call::Listen(_)) => netbsd::listen_path(&request.socket),
+        (KernelFamily::Illumos, Call::Bind(_)) => illumos::bind_path(&request.socket),
+        (KernelFamily::Illumos, Call::Listen(_)) => illumos::listen_path(&request.socket),
+        (KernelFamily::Windows, Call::Bind(_)) => windows::BIND,
+        (KernelFamily::Windows, Call::Listen(_)) => windows::listen_path(&request.socket),
+        (_, Call::SetOption(_) | Call::Connect(_)) => &[],
     }
+}
+
+/// Makes the effects of `call` on `socket`, which answered `outcome`, and returns the socket as it
+/// is afterwards. `port` is the one the kernel chose where the call did not name one.
+pub fn settle(
+    host: &mut Host,
+    socket: &Socket,
+    call: &Call,
+    outcome: Outcome,
+    port: Option<u16>,
+) -> Socket {
+    match host.kernel.family {
+        KernelFamily::Linux => linux::settle(host, socket, call, outcome, port),
+        KernelFamily::Xnu => xnu::settle(host, socket, call, outcome, port),
+        _ => pcb::settle(host, socket, call, outcome, port),
+    }
+}
+
+/// A host of another kernel as it comes out of the box: a loopback interface, no socket, every
+/// sysctl as it was made. Of Linux nothing is assumed here.
+pub fn assumed_host(kernel: Kernel) -> Host {
+    match kernel.family {
+        KernelFamily::Linux => Host::not_asked(kernel),
+        KernelFamily::Xnu => xnu::assumed_host(kernel),
+        KernelFamily::Freebsd => freebsd::assumed_host(kernel),
+        KernelFamily::Openbsd => openbsd::assumed_host(kernel),
+        KernelFamily::Netbsd => netbsd::assumed_host(kernel),
+        KernelFamily::Illumos => illumos::assumed_host(kernel),
+        KernelFamily::Windows => windows::assumed_host(kernel),
+    }
+}
+
+/// Whether a fresh IPv6 socket has `IPV6_V6ONLY`, and the sysctl that says so, if one does.
+pub fn v6only_by_default(host: &Host) -> (bool, Option<&'static str>) {
+    let sysctl = match host.kernel.family {
+        KernelFamily::Linux => "net.ipv6.bindv6only",
+        KernelFamily::Xnu | KernelFamily::Freebsd => "net.inet6.ip6.v6only",
+        KernelFamily::Openbsd | KernelFamily::Netbsd | KernelFamily::Windows => {
+            return (true, None);
+        }
+        KernelFamily::Illumos => return (false, None),
+    };
+    (host.sysctl(sysctl).unwrap_or(0) != 0, Some(sysctl))
 }

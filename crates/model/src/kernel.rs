@@ -13,14 +13,53 @@ pub enum KernelFamily {
     Linux,
     /// Apple's XNU, the kernel of macOS.
     Xnu,
+    /// FreeBSD.
+    Freebsd,
+    /// OpenBSD.
+    Openbsd,
+    /// NetBSD.
+    Netbsd,
+    /// illumos, the kernel of OmniOS, SmartOS and others.
+    Illumos,
+    /// Microsoft Windows.
+    Windows,
 }
 
 impl KernelFamily {
+    /// Every family.
+    pub const ALL: [KernelFamily; 7] = [
+        KernelFamily::Linux,
+        KernelFamily::Xnu,
+        KernelFamily::Freebsd,
+        KernelFamily::Openbsd,
+        KernelFamily::Netbsd,
+        KernelFamily::Illumos,
+        KernelFamily::Windows,
+    ];
+
     /// The name used in rule ids and on the command line.
     pub const fn name(self) -> &'static str {
         match self {
             KernelFamily::Linux => "linux",
             KernelFamily::Xnu => "xnu",
+            KernelFamily::Freebsd => "freebsd",
+            KernelFamily::Openbsd => "openbsd",
+            KernelFamily::Netbsd => "netbsd",
+            KernelFamily::Illumos => "illumos",
+            KernelFamily::Windows => "windows",
+        }
+    }
+
+    /// The name its makers write.
+    pub const fn title(self) -> &'static str {
+        match self {
+            KernelFamily::Linux => "Linux",
+            KernelFamily::Xnu => "macOS (XNU)",
+            KernelFamily::Freebsd => "FreeBSD",
+            KernelFamily::Openbsd => "OpenBSD",
+            KernelFamily::Netbsd => "NetBSD",
+            KernelFamily::Illumos => "illumos",
+            KernelFamily::Windows => "Windows",
         }
     }
 }

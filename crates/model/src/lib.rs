@@ -17,11 +17,16 @@ mod decide;
 mod errno;
 mod fact;
 pub mod fix;
+pub mod freebsd;
 mod host;
+pub mod illumos;
 mod kernel;
 pub mod linux;
 mod lookup;
 mod machine;
+pub mod netbsd;
+pub mod openbsd;
+mod pcb;
 mod program;
 mod reach;
 mod request;
@@ -30,14 +35,16 @@ mod rule;
 pub mod scenario;
 mod socket;
 mod subject;
+mod topic;
 mod view;
+pub mod windows;
 pub mod xnu;
 
 pub use addr::*;
 pub use credentials::{Credentials, IdMap, Ids};
 pub use decide::{
-    Case, Finding, Step, Verdict, after_programs, asked_alone, decide, decide_parts, exec_path,
-    outcomes, path,
+    Case, Finding, Step, Verdict, after_programs, asked_alone, assumed_host, decide, decide_parts,
+    exec_path, outcomes, path, settle, v6only_by_default,
 };
 pub use errno::{Errno, Outcome};
 pub use fact::{Fact, FactKey, Missing, Text};
@@ -57,12 +64,27 @@ pub use subject::{
     CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH, CAP_NET_ADMIN, CAP_NET_BIND_SERVICE, CAP_NET_RAW, Cap,
     CapSet, Gate, Gates, Subject, UserNs,
 };
+pub use topic::{TOPICS, Topic};
 pub use view::{Evidence, View};
+
+/// Every list of rules of every kernel.
+pub fn paths() -> impl Iterator<Item = &'static [&'static Rule]> {
+    let of = [
+        linux::PATHS,
+        xnu::PATHS,
+        freebsd::PATHS,
+        openbsd::PATHS,
+        netbsd::PATHS,
+        illumos::PATHS,
+        windows::PATHS,
+    ];
+    of.into_iter().flatten().copied()
+}
 
 /// Every rule of every kernel, each once.
 pub fn rules() -> alloc::vec::Vec<&'static Rule> {
     let mut all: alloc::vec::Vec<&'static Rule> = alloc::vec::Vec::new();
-    for &rule in linux::PATHS.iter().chain(xnu::PATHS).copied().flatten() {
+    for &rule in paths().flatten() {
         if !all.iter().any(|r| r.id == rule.id) {
             all.push(rule);
         }
@@ -72,10 +94,11 @@ pub fn rules() -> alloc::vec::Vec<&'static Rule> {
 
 /// Every step of every kernel's lookup.
 pub fn choices() -> impl Iterator<Item = &'static Choice> {
-    linux::LOOKUP.iter().chain(xnu::LOOKUP).copied()
+    linux::LOOKUP.iter().chain(xnu::LOOKUP).chain(freebsd::LOOKUP).copied()
 }
 
 /// Every feature of every kernel.
 pub fn features() -> impl Iterator<Item = &'static Feature> {
-    linux::FEATURES.iter().chain(xnu::FEATURES).copied()
+    let of = [linux::FEATURES, xnu::FEATURES, freebsd::FEATURES, openbsd::FEATURES];
+    of.into_iter().flatten().copied()
 }

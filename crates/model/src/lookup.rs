@@ -9,7 +9,9 @@ use core::{
     net::{IpAddr, SocketAddr},
 };
 
-use crate::{Basis, Cite, Host, KernelFamily, Missing, Protocol, SocketId, linux, xnu};
+use crate::{
+    Basis, Cite, FactKey, Host, KernelFamily, Missing, Protocol, SocketId, freebsd, linux, xnu,
+};
 
 /// A packet as the socket layer sees it: after address translation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -105,6 +107,12 @@ pub fn lookup(host: &Host, packet: &Packet) -> Result<Found, Missing> {
     match host.kernel.family {
         KernelFamily::Linux => linux::lookup(host, packet),
         KernelFamily::Xnu => xnu::lookup(host, packet),
+        KernelFamily::Freebsd => freebsd::lookup(host, packet),
+        _ => Err(Missing::new(
+            FactKey::Feature("lookup".into()),
+            "which socket gets a packet on this kernel was not read",
+            "try it on that system",
+        )),
     }
 }
 

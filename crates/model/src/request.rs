@@ -54,6 +54,10 @@ pub enum SockOption {
     BindToDevice(Option<u32>),
     /// `SO_BROADCAST`.
     Broadcast(bool),
+    /// `SO_REUSEPORT_LB` (FreeBSD).
+    ReusePortLb(bool),
+    /// `SO_EXCLUSIVEADDRUSE` (Windows) or `TCP_EXCLBIND` (illumos).
+    Exclusive(bool),
 }
 
 impl SockOption {
@@ -71,6 +75,8 @@ impl SockOption {
             SockOption::PortRangeLow(_) => "portrange",
             SockOption::BindToDevice(_) => "bindtodevice",
             SockOption::Broadcast(_) => "broadcast",
+            SockOption::ReusePortLb(_) => "reuseport_lb",
+            SockOption::Exclusive(_) => "exclusive",
         }
     }
 
@@ -90,6 +96,8 @@ impl SockOption {
             }
             SockOption::PortRangeLow(on) => options.portrange_low = on,
             SockOption::Broadcast(on) => options.broadcast = on,
+            SockOption::ReusePortLb(on) => options.reuseport_lb = on,
+            SockOption::Exclusive(on) => options.exclusive = on,
             SockOption::BindToDevice(device) => socket.device = device.unwrap_or(socket.device),
         }
         socket

@@ -79,6 +79,12 @@ pub struct Options {
     /// `SO_BROADCAST`.
     #[cfg_attr(feature = "serde", serde(skip))]
     pub broadcast: bool,
+    /// `SO_REUSEPORT_LB` (FreeBSD).
+    #[cfg_attr(feature = "serde", serde(skip))]
+    pub reuseport_lb: bool,
+    /// `SO_EXCLUSIVEADDRUSE` (Windows) or `TCP_EXCLBIND` (illumos).
+    #[cfg_attr(feature = "serde", serde(skip))]
+    pub exclusive: bool,
 }
 
 impl Options {
@@ -93,6 +99,8 @@ impl Options {
         local_port_range: None,
         portrange_low: false,
         broadcast: false,
+        reuseport_lb: false,
+        exclusive: false,
     };
 }
 

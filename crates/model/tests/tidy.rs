@@ -6,7 +6,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::{fmt, fs, ptr};
 
-use portwise_model::{Basis, Choice, Cite, Rule, choices, features, fix::Fix, linux, rules, xnu};
+use portwise_model::{
+    Basis, Choice, Cite, Rule, TOPICS, choices, features, fix::Fix, paths, rules,
+};
 
 /// Check, subject, and why the subject is let off.
 const EXCEPTIONS: &[(&str, &str, &str)] = &[];
@@ -46,6 +48,14 @@ fn the_registry_is_tidy() {
         found.extend(references(choice.id, choice.page));
         found.extend(basis(choice.id, choice.cites, choice.basis));
     }
+    for topic in TOPICS {
+        let known = |id: &&str| {
+            rules().iter().any(|r| r.id == *id) || choices().any(|choice| choice.id == *id)
+        };
+        let unknown = topic.ids.iter().filter(|id| !known(id));
+        found.extend(unknown.map(|id| problem("topic", topic.id, format!("{id} is no rule"))));
+        found.extend(title(topic.id, topic.title));
+    }
     found.extend(unique_rules());
     found.extend(unique_fixes());
     found.extend(feature_list());
@@ -73,7 +83,7 @@ fn id(id: &str) -> Option<Problem> {
     (!well).then(|| problem("id", id, "is not kernel.call.what"))
 }
 
-const KERNELS: [&str; 2] = ["linux", "xnu"];
+const KERNELS: [&str; 7] = ["linux", "xnu", "freebsd", "openbsd", "netbsd", "illumos", "windows"];
 
 fn kebab(text: &str) -> bool {
     let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
@@ -183,7 +193,7 @@ fn cites(id: &str, cites: &[Cite]) -> Vec<Problem> {
 fn unique_rules() -> Vec<Problem> {
     let mut seen: BTreeMap<&str, &Rule> = BTreeMap::new();
     let mut found = Vec::new();
-    for &rule in linux::PATHS.iter().chain(xnu::PATHS).copied().flatten() {
+    for &rule in paths().flatten() {
         if !ptr::eq(*seen.entry(rule.id).or_insert(rule), rule) {
             found.push(problem("unique", rule.id, "names two rules"));
         }

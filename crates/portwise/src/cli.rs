@@ -261,7 +261,8 @@ pub struct Global {
     /// Ask in this network namespace
     #[arg(long, value_name = "NAME|PATH|PID", global = true, conflicts_with_all = ["on", "facts"])]
     pub netns: Option<String>,
-    /// Ask another kernel, such as linux-6.12, macos-15 or xnu-4903.231.4
+    /// Ask another kernel, such as linux-6.12, macos-15, freebsd-15.0 or windows-11; with why,
+    /// all: one line for each kernel
     #[arg(long, value_name = "KERNEL", global = true, conflicts_with = "facts")]
     pub on: Option<String>,
     /// With --on: an address that the host has, such as 192.0.2.10/24 or fe80::1/64%eth0
@@ -327,11 +328,7 @@ impl Global {
             )));
         }
         if let Some(kernel) = &self.on {
-            let kernel =
-                assumed::kernel(kernel).map_err(|what| Trouble::new(format!("--on: {what}")))?;
-            let has: Result<Vec<Has>, String> = self.has.iter().map(|text| text.parse()).collect();
-            let has = has.map_err(|what| Trouble::new(format!("--has: {what}")))?;
-            return Ok(assumed::setting(kernel, self.named(&Directory::default)?, &has));
+            return self.setting_on(kernel);
         }
         let (mut setting, who) = match &self.facts {
             Some(file) => {
@@ -353,6 +350,15 @@ impl Global {
             setting.ask_as(who);
         }
         Ok(setting)
+    }
+
+    /// The machine of `--on`, with this kernel.
+    pub(crate) fn setting_on(&self, kernel: &str) -> Result<Setting, Trouble> {
+        let kernel =
+            assumed::kernel(kernel).map_err(|what| Trouble::new(format!("--on: {what}")))?;
+        let has: Result<Vec<Has>, String> = self.has.iter().map(|text| text.parse()).collect();
+        let has = has.map_err(|what| Trouble::new(format!("--has: {what}")))?;
+        Ok(assumed::setting(kernel, self.named(&Directory::default)?, &has))
     }
 
     /// Whom `--as` names, among the users of the machine asked about.

@@ -251,7 +251,7 @@ fn answers(ip: IpAddr) -> Vec<KernelAnswer> {
         let Ok(kernel) = assumed::kernel(name) else { continue };
         let named = match kernel.family {
             KernelFamily::Linux => version_name(kernel.family, kernel.version),
-            KernelFamily::Xnu => name.replace("macos-", "macOS "),
+            _ => name.replace("macos-", "macOS "),
         };
         let mut setting = assumed::setting(kernel, None, &[]);
         if let Fact::Known { value, .. } = &mut setting.host.interfaces {

@@ -9,7 +9,7 @@ use std::{env, fs};
 
 use portwise_model::{
     Basis, Call, Choice, Cite, Family, Feature, KernelFamily, Protocol, Request, Rule, SockAddr,
-    Socket, SocketId, choices, exec_path, features, path, rules,
+    Socket, SocketId, TOPICS, choices, exec_path, features, path, rules,
 };
 
 const BLESS: &str = "PORTWISE_BLESS=1 cargo test -p portwise --test docs";
@@ -17,6 +17,11 @@ const BLESS: &str = "PORTWISE_BLESS=1 cargo test -p portwise --test docs";
 #[test]
 fn rules_reference_is_current() {
     compare("rules.md", &rules_reference());
+}
+
+#[test]
+fn kernels_reference_is_current() {
+    compare("kernels.md", &kernels_reference());
 }
 
 #[test]
@@ -91,14 +96,12 @@ fn compare(name: &str, generated: &str) {
     );
 }
 
-const KERNELS: [(KernelFamily, &str); 2] =
-    [(KernelFamily::Linux, "Linux"), (KernelFamily::Xnu, "macOS (XNU)")];
-
 fn rules_reference() -> String {
     let mut text = format!(
         "# Rules\n\nGenerated from the registry by `{BLESS}`. Change the rule or its page, not this file.\n"
     );
-    for (kernel, name) in KERNELS {
+    for kernel in KernelFamily::ALL {
+        let name = kernel.title();
         let of_kernel = |id: &str| id.split('.').next() == Some(kernel.name());
         let rules: Vec<&Rule> = rules().into_iter().filter(|rule| of_kernel(rule.id)).collect();
         let features: Vec<&Feature> = features().filter(|f| of_kernel(f.id)).collect();
@@ -112,6 +115,31 @@ fn rules_reference() -> String {
         text.push_str(&versions(&features));
         rules.iter().for_each(|rule| text.push_str(&page(rule)));
         lookup_order(&mut text, kernel);
+    }
+    text
+}
+
+/// The table of subjects by kernel, the titles of rules in its cells.
+fn kernels_reference() -> String {
+    let mut text = format!(
+        "# Kernels\n\nGenerated from the registry by `{BLESS}`. What is empty has no rule of its own, or was not read.\n\n"
+    );
+    let names: Vec<&str> = KernelFamily::ALL.iter().map(|family| family.title()).collect();
+    writeln!(text, "| subject | {} |", names.join(" | ")).unwrap();
+    writeln!(text, "|---|{}", "---|".repeat(names.len())).unwrap();
+    let title = |wanted: &str| {
+        let rule = rules().into_iter().find(|rule| rule.id == wanted).map(|rule| rule.title);
+        rule.or_else(|| choices().find(|c| c.id == wanted).map(|c| c.title)).unwrap_or_default()
+    };
+    for topic in TOPICS {
+        let cell = |family: KernelFamily| {
+            let own = |id: &&&str| id.split('.').next() == Some(family.name());
+            let ids = topic.ids.iter().filter(own);
+            let links = ids.map(|id| format!("[{}](rules.md#{})", title(id), id.replace('.', "")));
+            links.collect::<Vec<_>>().join("; ")
+        };
+        let cells: Vec<String> = KernelFamily::ALL.into_iter().map(cell).collect();
+        writeln!(text, "| **{}**: {} | {} |", topic.id, topic.title, cells.join(" | ")).unwrap();
     }
     text
 }

@@ -195,7 +195,14 @@ fn output_is_what_the_schema_says() {
         ("free", &["8080 HOST --count 2", "--on linux-6.12"]),
         (
             "explain",
-            &["", "0.0.0.0", "xnu.wildcard-exempt", "linux.bind.zone", "linux.lookup.group"],
+            &[
+                "",
+                "0.0.0.0",
+                "xnu.wildcard-exempt",
+                "linux.bind.zone",
+                "linux.lookup.group",
+                "reuse",
+            ],
         ),
         (
             "facts",

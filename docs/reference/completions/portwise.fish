@@ -27,7 +27,7 @@ end
 complete -c portwise -n "__fish_portwise_needs_command" -l as -d 'Ask as a login process of this user, without capabilities unless it is root' -r
 complete -c portwise -n "__fish_portwise_needs_command" -l pid -d 'Ask in place of this process: with its credentials, in its network namespace' -r
 complete -c portwise -n "__fish_portwise_needs_command" -l netns -d 'Ask in this network namespace' -r
-complete -c portwise -n "__fish_portwise_needs_command" -l on -d 'Ask another kernel, such as linux-6.12, macos-15 or xnu-4903.231.4' -r
+complete -c portwise -n "__fish_portwise_needs_command" -l on -d 'Ask another kernel, such as linux-6.12, macos-15, freebsd-15.0 or windows-11; with why, all: one line for each kernel' -r
 complete -c portwise -n "__fish_portwise_needs_command" -l has -d 'With --on: an address that the host has, such as 192.0.2.10/24 or fe80::1/64%eth0' -r
 complete -c portwise -n "__fish_portwise_needs_command" -l facts -d 'Take the facts from a file that `portwise facts -o FILE` wrote' -r -F
 complete -c portwise -n "__fish_portwise_needs_command" -l dev -d 'The socket is bound to this interface (SO_BINDTODEVICE)' -r
@@ -62,7 +62,7 @@ complete -c portwise -n "__fish_portwise_using_subcommand why" -l got -d 'A prog
 complete -c portwise -n "__fish_portwise_using_subcommand why" -l as -d 'Ask as a login process of this user, without capabilities unless it is root' -r
 complete -c portwise -n "__fish_portwise_using_subcommand why" -l pid -d 'Ask in place of this process: with its credentials, in its network namespace' -r
 complete -c portwise -n "__fish_portwise_using_subcommand why" -l netns -d 'Ask in this network namespace' -r
-complete -c portwise -n "__fish_portwise_using_subcommand why" -l on -d 'Ask another kernel, such as linux-6.12, macos-15 or xnu-4903.231.4' -r
+complete -c portwise -n "__fish_portwise_using_subcommand why" -l on -d 'Ask another kernel, such as linux-6.12, macos-15, freebsd-15.0 or windows-11; with why, all: one line for each kernel' -r
 complete -c portwise -n "__fish_portwise_using_subcommand why" -l has -d 'With --on: an address that the host has, such as 192.0.2.10/24 or fe80::1/64%eth0' -r
 complete -c portwise -n "__fish_portwise_using_subcommand why" -l facts -d 'Take the facts from a file that `portwise facts -o FILE` wrote' -r -F
 complete -c portwise -n "__fish_portwise_using_subcommand why" -l dev -d 'The socket is bound to this interface (SO_BINDTODEVICE)' -r
@@ -82,7 +82,7 @@ complete -c portwise -n "__fish_portwise_using_subcommand why" -s h -l help -d '
 complete -c portwise -n "__fish_portwise_using_subcommand check" -l as -d 'Ask as a login process of this user, without capabilities unless it is root' -r
 complete -c portwise -n "__fish_portwise_using_subcommand check" -l pid -d 'Ask in place of this process: with its credentials, in its network namespace' -r
 complete -c portwise -n "__fish_portwise_using_subcommand check" -l netns -d 'Ask in this network namespace' -r
-complete -c portwise -n "__fish_portwise_using_subcommand check" -l on -d 'Ask another kernel, such as linux-6.12, macos-15 or xnu-4903.231.4' -r
+complete -c portwise -n "__fish_portwise_using_subcommand check" -l on -d 'Ask another kernel, such as linux-6.12, macos-15, freebsd-15.0 or windows-11; with why, all: one line for each kernel' -r
 complete -c portwise -n "__fish_portwise_using_subcommand check" -l has -d 'With --on: an address that the host has, such as 192.0.2.10/24 or fe80::1/64%eth0' -r
 complete -c portwise -n "__fish_portwise_using_subcommand check" -l facts -d 'Take the facts from a file that `portwise facts -o FILE` wrote' -r -F
 complete -c portwise -n "__fish_portwise_using_subcommand check" -l dev -d 'The socket is bound to this interface (SO_BINDTODEVICE)' -r
@@ -104,7 +104,7 @@ complete -c portwise -n "__fish_portwise_using_subcommand list" -l watch -d 'Aga
 complete -c portwise -n "__fish_portwise_using_subcommand list" -l as -d 'Ask as a login process of this user, without capabilities unless it is root' -r
 complete -c portwise -n "__fish_portwise_using_subcommand list" -l pid -d 'Ask in place of this process: with its credentials, in its network namespace' -r
 complete -c portwise -n "__fish_portwise_using_subcommand list" -l netns -d 'Ask in this network namespace' -r
-complete -c portwise -n "__fish_portwise_using_subcommand list" -l on -d 'Ask another kernel, such as linux-6.12, macos-15 or xnu-4903.231.4' -r
+complete -c portwise -n "__fish_portwise_using_subcommand list" -l on -d 'Ask another kernel, such as linux-6.12, macos-15, freebsd-15.0 or windows-11; with why, all: one line for each kernel' -r
 complete -c portwise -n "__fish_portwise_using_subcommand list" -l has -d 'With --on: an address that the host has, such as 192.0.2.10/24 or fe80::1/64%eth0' -r
 complete -c portwise -n "__fish_portwise_using_subcommand list" -l facts -d 'Take the facts from a file that `portwise facts -o FILE` wrote' -r -F
 complete -c portwise -n "__fish_portwise_using_subcommand list" -l dev -d 'The socket is bound to this interface (SO_BINDTODEVICE)' -r
@@ -135,7 +135,7 @@ complete -c portwise -n "__fish_portwise_using_subcommand free" -l count -d 'How
 complete -c portwise -n "__fish_portwise_using_subcommand free" -l as -d 'Ask as a login process of this user, without capabilities unless it is root' -r
 complete -c portwise -n "__fish_portwise_using_subcommand free" -l pid -d 'Ask in place of this process: with its credentials, in its network namespace' -r
 complete -c portwise -n "__fish_portwise_using_subcommand free" -l netns -d 'Ask in this network namespace' -r
-complete -c portwise -n "__fish_portwise_using_subcommand free" -l on -d 'Ask another kernel, such as linux-6.12, macos-15 or xnu-4903.231.4' -r
+complete -c portwise -n "__fish_portwise_using_subcommand free" -l on -d 'Ask another kernel, such as linux-6.12, macos-15, freebsd-15.0 or windows-11; with why, all: one line for each kernel' -r
 complete -c portwise -n "__fish_portwise_using_subcommand free" -l has -d 'With --on: an address that the host has, such as 192.0.2.10/24 or fe80::1/64%eth0' -r
 complete -c portwise -n "__fish_portwise_using_subcommand free" -l facts -d 'Take the facts from a file that `portwise facts -o FILE` wrote' -r -F
 complete -c portwise -n "__fish_portwise_using_subcommand free" -l dev -d 'The socket is bound to this interface (SO_BINDTODEVICE)' -r
@@ -155,7 +155,7 @@ complete -c portwise -n "__fish_portwise_using_subcommand free" -s h -l help -d 
 complete -c portwise -n "__fish_portwise_using_subcommand explain" -l as -d 'Ask as a login process of this user, without capabilities unless it is root' -r
 complete -c portwise -n "__fish_portwise_using_subcommand explain" -l pid -d 'Ask in place of this process: with its credentials, in its network namespace' -r
 complete -c portwise -n "__fish_portwise_using_subcommand explain" -l netns -d 'Ask in this network namespace' -r
-complete -c portwise -n "__fish_portwise_using_subcommand explain" -l on -d 'Ask another kernel, such as linux-6.12, macos-15 or xnu-4903.231.4' -r
+complete -c portwise -n "__fish_portwise_using_subcommand explain" -l on -d 'Ask another kernel, such as linux-6.12, macos-15, freebsd-15.0 or windows-11; with why, all: one line for each kernel' -r
 complete -c portwise -n "__fish_portwise_using_subcommand explain" -l has -d 'With --on: an address that the host has, such as 192.0.2.10/24 or fe80::1/64%eth0' -r
 complete -c portwise -n "__fish_portwise_using_subcommand explain" -l facts -d 'Take the facts from a file that `portwise facts -o FILE` wrote' -r -F
 complete -c portwise -n "__fish_portwise_using_subcommand explain" -l dev -d 'The socket is bound to this interface (SO_BINDTODEVICE)' -r
@@ -177,7 +177,7 @@ complete -c portwise -n "__fish_portwise_using_subcommand facts" -s o -l output 
 complete -c portwise -n "__fish_portwise_using_subcommand facts" -l as -d 'Ask as a login process of this user, without capabilities unless it is root' -r
 complete -c portwise -n "__fish_portwise_using_subcommand facts" -l pid -d 'Ask in place of this process: with its credentials, in its network namespace' -r
 complete -c portwise -n "__fish_portwise_using_subcommand facts" -l netns -d 'Ask in this network namespace' -r
-complete -c portwise -n "__fish_portwise_using_subcommand facts" -l on -d 'Ask another kernel, such as linux-6.12, macos-15 or xnu-4903.231.4' -r
+complete -c portwise -n "__fish_portwise_using_subcommand facts" -l on -d 'Ask another kernel, such as linux-6.12, macos-15, freebsd-15.0 or windows-11; with why, all: one line for each kernel' -r
 complete -c portwise -n "__fish_portwise_using_subcommand facts" -l has -d 'With --on: an address that the host has, such as 192.0.2.10/24 or fe80::1/64%eth0' -r
 complete -c portwise -n "__fish_portwise_using_subcommand facts" -l facts -d 'Take the facts from a file that `portwise facts -o FILE` wrote' -r -F
 complete -c portwise -n "__fish_portwise_using_subcommand facts" -l dev -d 'The socket is bound to this interface (SO_BINDTODEVICE)' -r
@@ -199,7 +199,7 @@ complete -c portwise -n "__fish_portwise_using_subcommand reach" -l from -d 'Pac
 complete -c portwise -n "__fish_portwise_using_subcommand reach" -l as -d 'Ask as a login process of this user, without capabilities unless it is root' -r
 complete -c portwise -n "__fish_portwise_using_subcommand reach" -l pid -d 'Ask in place of this process: with its credentials, in its network namespace' -r
 complete -c portwise -n "__fish_portwise_using_subcommand reach" -l netns -d 'Ask in this network namespace' -r
-complete -c portwise -n "__fish_portwise_using_subcommand reach" -l on -d 'Ask another kernel, such as linux-6.12, macos-15 or xnu-4903.231.4' -r
+complete -c portwise -n "__fish_portwise_using_subcommand reach" -l on -d 'Ask another kernel, such as linux-6.12, macos-15, freebsd-15.0 or windows-11; with why, all: one line for each kernel' -r
 complete -c portwise -n "__fish_portwise_using_subcommand reach" -l has -d 'With --on: an address that the host has, such as 192.0.2.10/24 or fe80::1/64%eth0' -r
 complete -c portwise -n "__fish_portwise_using_subcommand reach" -l facts -d 'Take the facts from a file that `portwise facts -o FILE` wrote' -r -F
 complete -c portwise -n "__fish_portwise_using_subcommand reach" -l dev -d 'The socket is bound to this interface (SO_BINDTODEVICE)' -r
@@ -219,7 +219,7 @@ complete -c portwise -n "__fish_portwise_using_subcommand reach" -s h -l help -d
 complete -c portwise -n "__fish_portwise_using_subcommand completions" -l as -d 'Ask as a login process of this user, without capabilities unless it is root' -r
 complete -c portwise -n "__fish_portwise_using_subcommand completions" -l pid -d 'Ask in place of this process: with its credentials, in its network namespace' -r
 complete -c portwise -n "__fish_portwise_using_subcommand completions" -l netns -d 'Ask in this network namespace' -r
-complete -c portwise -n "__fish_portwise_using_subcommand completions" -l on -d 'Ask another kernel, such as linux-6.12, macos-15 or xnu-4903.231.4' -r
+complete -c portwise -n "__fish_portwise_using_subcommand completions" -l on -d 'Ask another kernel, such as linux-6.12, macos-15, freebsd-15.0 or windows-11; with why, all: one line for each kernel' -r
 complete -c portwise -n "__fish_portwise_using_subcommand completions" -l has -d 'With --on: an address that the host has, such as 192.0.2.10/24 or fe80::1/64%eth0' -r
 complete -c portwise -n "__fish_portwise_using_subcommand completions" -l facts -d 'Take the facts from a file that `portwise facts -o FILE` wrote' -r -F
 complete -c portwise -n "__fish_portwise_using_subcommand completions" -l dev -d 'The socket is bound to this interface (SO_BINDTODEVICE)' -r
@@ -242,7 +242,7 @@ complete -c portwise -n "__fish_portwise_using_subcommand try" -l out -d 'Where 
 complete -c portwise -n "__fish_portwise_using_subcommand try" -l as -d 'Ask as a login process of this user, without capabilities unless it is root' -r
 complete -c portwise -n "__fish_portwise_using_subcommand try" -l pid -d 'Ask in place of this process: with its credentials, in its network namespace' -r
 complete -c portwise -n "__fish_portwise_using_subcommand try" -l netns -d 'Ask in this network namespace' -r
-complete -c portwise -n "__fish_portwise_using_subcommand try" -l on -d 'Ask another kernel, such as linux-6.12, macos-15 or xnu-4903.231.4' -r
+complete -c portwise -n "__fish_portwise_using_subcommand try" -l on -d 'Ask another kernel, such as linux-6.12, macos-15, freebsd-15.0 or windows-11; with why, all: one line for each kernel' -r
 complete -c portwise -n "__fish_portwise_using_subcommand try" -l has -d 'With --on: an address that the host has, such as 192.0.2.10/24 or fe80::1/64%eth0' -r
 complete -c portwise -n "__fish_portwise_using_subcommand try" -l facts -d 'Take the facts from a file that `portwise facts -o FILE` wrote' -r -F
 complete -c portwise -n "__fish_portwise_using_subcommand try" -l dev -d 'The socket is bound to this interface (SO_BINDTODEVICE)' -r
@@ -265,7 +265,7 @@ complete -c portwise -n "__fish_portwise_using_subcommand trace" -l user -d 'Run
 complete -c portwise -n "__fish_portwise_using_subcommand trace" -l as -d 'Ask as a login process of this user, without capabilities unless it is root' -r
 complete -c portwise -n "__fish_portwise_using_subcommand trace" -l pid -d 'Ask in place of this process: with its credentials, in its network namespace' -r
 complete -c portwise -n "__fish_portwise_using_subcommand trace" -l netns -d 'Ask in this network namespace' -r
-complete -c portwise -n "__fish_portwise_using_subcommand trace" -l on -d 'Ask another kernel, such as linux-6.12, macos-15 or xnu-4903.231.4' -r
+complete -c portwise -n "__fish_portwise_using_subcommand trace" -l on -d 'Ask another kernel, such as linux-6.12, macos-15, freebsd-15.0 or windows-11; with why, all: one line for each kernel' -r
 complete -c portwise -n "__fish_portwise_using_subcommand trace" -l has -d 'With --on: an address that the host has, such as 192.0.2.10/24 or fe80::1/64%eth0' -r
 complete -c portwise -n "__fish_portwise_using_subcommand trace" -l facts -d 'Take the facts from a file that `portwise facts -o FILE` wrote' -r -F
 complete -c portwise -n "__fish_portwise_using_subcommand trace" -l dev -d 'The socket is bound to this interface (SO_BINDTODEVICE)' -r
@@ -292,7 +292,7 @@ broker\t'portwise stays beside the program and binds for it (seccomp user notifi
 complete -c portwise -n "__fish_portwise_using_subcommand run" -l as -d 'Ask as a login process of this user, without capabilities unless it is root' -r
 complete -c portwise -n "__fish_portwise_using_subcommand run" -l pid -d 'Ask in place of this process: with its credentials, in its network namespace' -r
 complete -c portwise -n "__fish_portwise_using_subcommand run" -l netns -d 'Ask in this network namespace' -r
-complete -c portwise -n "__fish_portwise_using_subcommand run" -l on -d 'Ask another kernel, such as linux-6.12, macos-15 or xnu-4903.231.4' -r
+complete -c portwise -n "__fish_portwise_using_subcommand run" -l on -d 'Ask another kernel, such as linux-6.12, macos-15, freebsd-15.0 or windows-11; with why, all: one line for each kernel' -r
 complete -c portwise -n "__fish_portwise_using_subcommand run" -l has -d 'With --on: an address that the host has, such as 192.0.2.10/24 or fe80::1/64%eth0' -r
 complete -c portwise -n "__fish_portwise_using_subcommand run" -l facts -d 'Take the facts from a file that `portwise facts -o FILE` wrote' -r -F
 complete -c portwise -n "__fish_portwise_using_subcommand run" -l dev -d 'The socket is bound to this interface (SO_BINDTODEVICE)' -r
@@ -320,7 +320,7 @@ complete -c portwise -n "__fish_portwise_using_subcommand conform" -l out -d 'Wi
 complete -c portwise -n "__fish_portwise_using_subcommand conform" -l as -d 'Ask as a login process of this user, without capabilities unless it is root' -r
 complete -c portwise -n "__fish_portwise_using_subcommand conform" -l pid -d 'Ask in place of this process: with its credentials, in its network namespace' -r
 complete -c portwise -n "__fish_portwise_using_subcommand conform" -l netns -d 'Ask in this network namespace' -r
-complete -c portwise -n "__fish_portwise_using_subcommand conform" -l on -d 'Ask another kernel, such as linux-6.12, macos-15 or xnu-4903.231.4' -r
+complete -c portwise -n "__fish_portwise_using_subcommand conform" -l on -d 'Ask another kernel, such as linux-6.12, macos-15, freebsd-15.0 or windows-11; with why, all: one line for each kernel' -r
 complete -c portwise -n "__fish_portwise_using_subcommand conform" -l has -d 'With --on: an address that the host has, such as 192.0.2.10/24 or fe80::1/64%eth0' -r
 complete -c portwise -n "__fish_portwise_using_subcommand conform" -l facts -d 'Take the facts from a file that `portwise facts -o FILE` wrote' -r -F
 complete -c portwise -n "__fish_portwise_using_subcommand conform" -l dev -d 'The socket is bound to this interface (SO_BINDTODEVICE)' -r

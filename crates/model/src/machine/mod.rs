@@ -9,8 +9,8 @@ pub use traffic::Answered;
 use traffic::Mail;
 
 use crate::{
-    Call, Errno, Family, Finding, Host, KernelFamily, Outcome, Protocol, Request, Rule, Socket,
-    SocketId, State, Subject, linux, outcomes, xnu,
+    Call, Errno, Family, Finding, Host, Outcome, Protocol, Request, Rule, Socket, SocketId, State,
+    Subject, linux, outcomes, settle,
 };
 
 /// `net.core.somaxconn`, unless it was changed.
@@ -88,10 +88,6 @@ impl Machine {
     /// where the call did not name one.
     pub fn settle(&mut self, id: SocketId, call: Call, outcome: Outcome, port: Option<u16>) {
         let Some(socket) = self.sockets.iter_mut().find(|s| s.id == id) else { return };
-        let settle = match self.host.kernel.family {
-            KernelFamily::Linux => linux::settle,
-            KernelFamily::Xnu => xnu::settle,
-        };
         *socket = settle(&mut self.host, socket, &call, outcome, port);
         if let (Call::Listen(backlog), Outcome::Ok) = (call, outcome) {
             self.backlogs.retain(|(listener, _)| *listener != id);

@@ -30,6 +30,8 @@ impl<B: Backend> Replay<'_, B> {
             "freebind" | "v6freebind" => SockOption::Freebind(on()?),
             "transparent" | "v6transparent" => SockOption::Transparent(on()?),
             "bind_address_no_port" => SockOption::BindAddressNoPort(on()?),
+            "reuseport_lb" => SockOption::ReusePortLb(on()?),
+            "exclusive" => SockOption::Exclusive(on()?),
             "broadcast" => SockOption::Broadcast(on()?),
             "portrange" => SockOption::PortRangeLow(value.text() == Some("low")),
             "local_port_range" => match value {

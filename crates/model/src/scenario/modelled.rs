@@ -11,7 +11,7 @@ use crate::{
         port::{automatic_port, connect_port},
         traffic::{arrives_on, destination, source},
     },
-    lookup,
+    lookup, v6only_by_default,
 };
 
 /// A made-up host on which calls are decided.
@@ -58,7 +58,7 @@ impl Modelled {
         let host = &self.machine.host;
         match host.kernel.family {
             KernelFamily::Linux => automatic_port(host, &socket).ok()?,
-            KernelFamily::Xnu => {
+            _ => {
                 let ports = host.local_ports.value()?;
                 let free = |&port: &u16| host.sockets.on(port).is_ok_and(<[_]>::is_empty);
                 (ports.low..=ports.high).find(free)
@@ -151,11 +151,7 @@ impl Modelled {
 impl Backend for Modelled {
     fn socket(&mut self, id: SocketId, family: Family, protocol: Protocol, who: Who) -> Answer {
         self.machine.socket(id, family, protocol, who.uid);
-        let v6only = self.machine.host.sysctl("net.ipv6.bindv6only").unwrap_or(0) != 0;
-        if self.machine.host.kernel.family == KernelFamily::Linux
-            && family == Family::Inet6
-            && v6only
-        {
+        if family == Family::Inet6 && v6only_by_default(&self.machine.host).0 {
             let call = Call::SetOption(crate::SockOption::V6Only(true));
             self.machine.settle(id, call, Outcome::Ok, None);
         }

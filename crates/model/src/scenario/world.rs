@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     AddrState, Fact, Host, IfAddr, Interface, Interfaces, Kernel, KernelFamily, LocalPorts,
-    LocalRoute, LocalRoutes, RouteKind, Sockets, linux::Buckets, xnu,
+    LocalRoute, LocalRoutes, RouteKind, Sockets, assumed_host, linux::Buckets,
 };
 
 /// Where the facts of a made-up namespace come from.
@@ -56,8 +56,27 @@ enum Carrier {
 pub fn host_of(kernel: Kernel, setup: &Setup) -> Result<(Host, World), Unsupported> {
     match kernel.family {
         KernelFamily::Linux => namespace(kernel, setup),
-        KernelFamily::Xnu if setup.is_empty() => Ok((recorded_host(kernel), World::default())),
-        KernelFamily::Xnu => Err(Unsupported("a setup on macOS".into())),
+        _ => elsewhere(kernel, setup),
+    }
+}
+
+/// The one host of the recordings of other kernels, with what a setup changes of it.
+fn elsewhere(kernel: Kernel, setup: &Setup) -> Result<(Host, World), Unsupported> {
+    let mut host = recorded_host(kernel);
+    let mut left = setup.clone();
+    if left.excluded_port_range && host.kernel.family == KernelFamily::Windows {
+        left.excluded_port_range = false;
+        host.set_sysctl(crate::windows::EXCLUDED, 1, FROM);
+    }
+    for (key, value) in core::mem::take(&mut left.sysctl) {
+        match (host.sysctls.contains_key(key.as_str()), value.int()) {
+            (true, Some(value)) => host.set_sysctl(key, value, FROM),
+            _ => return Err(Unsupported(format!("sysctl {key} on another kernel"))),
+        }
+    }
+    match left.is_empty() {
+        true => Ok((host, World::default())),
+        false => Err(Unsupported("such a setup on another kernel".into())),
     }
 }
 
@@ -87,7 +106,7 @@ fn recorded_host(kernel: Kernel) -> Host {
         address(doc(0, 0x10), 64, AddrState::Tentative),
     ];
     let list = alloc::vec![interface(1, "lo0", lo0), interface(2, "feth0", feth0)];
-    let mut host = xnu::assumed_host(kernel);
+    let mut host = assumed_host(kernel);
     host.interfaces = Fact::known(Interfaces { list, complete: true }, FROM);
     host
 }

@@ -146,12 +146,29 @@ fn every_fix_helps_somewhere() {
 
 /// Rules that no question of this world makes stop, and why.
 const NEVER_STOP: &[(&str, &str)] = &[
+    ("freebsd.bind.automatic-port", SEARCH),
+    ("freebsd.bind.jail", GATE),
+    ("freebsd.bind.mac-portacl", GATE),
+    ("freebsd.listen.datagram", UNREAD),
+    ("illumos.bind.automatic-port", SEARCH),
+    ("illumos.bind.datagram-address", UNREAD),
+    ("illumos.bind.datagram-port", UNREAD),
+    ("illumos.bind.datagram-taken", UNREAD),
+    ("illumos.bind.sockaddr", UNREAD),
+    ("illumos.bind.unbound-socket", UNREAD),
+    ("illumos.listen.datagram", UNREAD),
     ("linux.bind.cgroup-program", GATE),
     ("linux.bind.landlock", GATE),
     ("linux.bind.seccomp-filter", GATE),
     ("linux.bind.security-module", GATE),
     ("linux.listen.seccomp-filter", GATE),
     ("linux.listen.security-module", GATE),
+    ("netbsd.bind.automatic-port", SEARCH),
+    ("netbsd.listen.datagram", UNREAD),
+    ("openbsd.bind.automatic-port", SEARCH),
+    ("openbsd.listen.datagram", UNREAD),
+    ("windows.bind.unbound-socket", UNREAD),
+    ("windows.listen.datagram", UNREAD),
     ("xnu.bind.flow-divert", GATE),
     ("xnu.bind.mac-policy", GATE),
     ("xnu.bind.network-framework", GATE),
@@ -163,8 +180,21 @@ const NEVER_STOP: &[(&str, &str)] = &[
 ];
 const GATE: &str = "a gate leaves the answer open where it is, and passes where it is not";
 
+const UNREAD: &str = "what it answers was not read, so it leaves the answer open";
+const SEARCH: &str = "how a full range is searched was not read, so it leaves the answer open";
+
 /// Rules that let nothing pass, and why.
-const NEVER_PASS: &[(&str, &str)] = &[("xnu.listen.stream", "is on the list of UDP only")];
+const NEVER_PASS: &[(&str, &str)] = &[
+    ("freebsd.listen.datagram", UNREAD),
+    ("illumos.bind.datagram-address", UNREAD),
+    ("illumos.bind.datagram-port", UNREAD),
+    ("illumos.bind.datagram-taken", UNREAD),
+    ("illumos.listen.datagram", UNREAD),
+    ("netbsd.listen.datagram", UNREAD),
+    ("openbsd.listen.datagram", UNREAD),
+    ("windows.listen.datagram", UNREAD),
+    ("xnu.listen.stream", "is on the list of UDP only"),
+];
 
 /// Rules that may answer without looking at anything but the call itself, and why.
 const SILENT: &[(&str, &str)] = &[

@@ -6,7 +6,8 @@ use portwise_model::{
     AF_INET, AF_INET6, AF_UNSPEC, AddrState, CAP_NET_BIND_SERVICE, Call, CapSet, Fact, FactKey,
     Family, Host, IfAddr, Interface, Interfaces, Kernel, KernelFamily, LocalPorts, LocalRoute,
     LocalRoutes, Missing, Options, Protocol, Request, RouteKind, SockAddr, SockOption, Socket,
-    SocketId, Sockets, State, Subject, UserNs, Version, linux::Buckets, xnu,
+    SocketId, Sockets, State, Subject, UserNs, Version, freebsd, illumos, linux::Buckets, netbsd,
+    openbsd, windows, xnu,
 };
 
 use super::others;
@@ -42,7 +43,16 @@ pub(super) fn kernels() -> Vec<Kernel> {
     let linux = [(6, 18), (5, 2), (4, 10)]
         .map(|(major, minor)| crate::linux::kernel(Version::new(major, minor, 0)));
     let xnu = ["4570.71.2", "4903.231.4", "11417.121.6"].map(|tag| xnu::from_tag(tag).unwrap());
-    linux.into_iter().chain(xnu).collect()
+    let others = [
+        freebsd::from_version("15.0").unwrap(),
+        freebsd::from_version("10").unwrap(),
+        openbsd::from_version("7").unwrap(),
+        openbsd::from_version("5.5").unwrap(),
+        netbsd::from_version("9").unwrap(),
+        illumos::kernel(),
+        windows::from_version("11").unwrap(),
+    ];
+    linux.into_iter().chain(xnu).chain(others).collect()
 }
 
 /// The worlds of one kernel: what is usual, in full; then what is odd about a host, about a
@@ -61,6 +71,9 @@ pub(super) fn worlds(kernel: &Kernel) -> Vec<World> {
     };
     let host = host(kernel);
     let taken = others::taken(&host);
+    if !matches!(kernel.family, KernelFamily::Linux | KernelFamily::Xnu) {
+        return worlds_elsewhere(&host, taken, &few, world);
+    }
     let mut worlds: Vec<World> =
         taken.iter().map(|host| world(every_limit(host), &askers, binds())).collect();
     for host in odd_hosts(&host) {
@@ -69,6 +82,26 @@ pub(super) fn worlds(kernel: &Kernel) -> Vec<World> {
     }
     worlds.extend([&taken[0], &taken[2]].map(|h| world(vec![h.clone()], &few, odd_binds())));
     worlds.extend(taken.into_iter().map(|host| world(vec![host], &few, other_calls())));
+    worlds
+}
+
+/// The worlds of a kernel that is asked less: the usual, with what is odd about a request.
+fn worlds_elsewhere(
+    host: &Host,
+    taken: Vec<Host>,
+    few: &[Asker],
+    world: impl Fn(Vec<Host>, &[Asker], Vec<Request>) -> World,
+) -> Vec<World> {
+    let mut worlds = vec![world(vec![host.clone()], few, odd_binds())];
+    worlds.push(world(vec![host.clone()], few, other_calls()));
+    for gate in ["mac-portacl", "jail"] {
+        let policies = Fact::known(vec![gate.into()], FROM);
+        worlds.push(world(vec![Host { policies, ..host.clone() }], few, other_calls()));
+    }
+    let mut excluded = host.clone();
+    excluded.set_sysctl(windows::EXCLUDED, 1, FROM);
+    worlds.push(world(vec![excluded], few, odd_binds()));
+    worlds.extend(taken.into_iter().map(|host| world(vec![host], few, binds())));
     worlds
 }
 
@@ -103,7 +136,7 @@ fn askers(family: KernelFamily) -> Vec<Asker> {
             asker("unknown", USER, unknown_caps(), Fact::not_asked(FactKey::UserNs)),
             Asker { name: "behind unknown gates", ..behind(Fact::not_asked(FactKey::Gates)) },
         ],
-        KernelFamily::Xnu => {
+        _ => {
             vec![
                 root.clone(),
                 plain,
@@ -130,7 +163,7 @@ pub(super) fn at_least(family: KernelFamily, a: &Asker, b: &Asker) -> bool {
             }
             _ => false,
         },
-        KernelFamily::Xnu => b.subject.uid == 0 && (a.owner != 0 || b.owner == 0),
+        _ => b.subject.uid == 0 && (a.owner != 0 || b.owner == 0),
     }
 }
 
@@ -148,6 +181,7 @@ pub(super) fn host(kernel: &Kernel) -> Host {
         policies: Fact::known(Vec::new(), FROM),
         ..Host::not_asked(kernel.clone())
     };
+    host.sysctls = portwise_model::assumed_host(kernel.clone()).sysctls;
     for (name, value) in [
         (LIMIT, 1024),
         ("net.ipv4.ip_nonlocal_bind", 0),
@@ -203,7 +237,7 @@ fn routes() -> LocalRoutes {
 fn every_limit(host: &Host) -> Vec<Host> {
     let limits: &[Option<i64>] = match host.kernel.family {
         KernelFamily::Linux => &[Some(0), Some(1024), None],
-        KernelFamily::Xnu => &[Some(1024)],
+        _ => &[Some(1024)],
     };
     let with = |&limit: &Option<i64>| {
         let mut host = host.clone();

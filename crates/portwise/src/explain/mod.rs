@@ -66,7 +66,7 @@ pub fn report(
     let covers = (decision.answer != Answer::No).then(|| covers::of(setting, request));
     let asker = match case.host.kernel.family {
         KernelFamily::Linux => asker::of(setting),
-        KernelFamily::Xnu => AskerReport::default(),
+        _ => AskerReport::default(),
     };
     let mut notes = started::notes(setting, verdict, &asker);
     notes.extend(notes::of(setting, &case, verdict, target, &held.sockets));
@@ -128,7 +128,7 @@ fn with_every_right(case: &Case) -> Case {
     // Sharing a port is a matter of the user who made the socket, which stays the same.
     changed.subject.uid = match case.host.kernel.family {
         KernelFamily::Linux => case.subject.uid,
-        KernelFamily::Xnu => 0,
+        _ => 0,
     };
     changed
 }

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use portwise_model::{
     AddrState, Call, Case, Errno, Evidence, FactKey, Family, Feature, Finding, KernelFamily,
     Outcome, Protocol, Request, SockAddr, SockOption, Socket, State, Step, Verdict, decide,
-    decide_parts, linux, xnu,
+    decide_parts, settle, xnu,
 };
 
 use super::{
@@ -399,10 +399,6 @@ pub(crate) fn listen_stopped(case: &Case, verdict: &Verdict) -> Option<Step> {
         return None;
     }
     let mut host = case.host.clone();
-    let settle = match host.kernel.family {
-        KernelFamily::Linux => linux::settle,
-        KernelFamily::Xnu => xnu::settle,
-    };
     let socket = settle(&mut host, &case.request.socket, &case.request.call, Outcome::Ok, None);
     let request = Request { call: Call::Listen(128), socket };
     let mut listens = decide_parts(&host, &case.subject, &request);

@@ -241,18 +241,18 @@ impl From<&Feature> for FeatureReport {
 
 /// The kernel that a rule or feature belongs to, which its id starts with.
 pub fn kernel_of(id: &str) -> KernelFamily {
-    match id.split('.').next() {
-        Some("xnu") => KernelFamily::Xnu,
-        _ => KernelFamily::Linux,
-    }
+    let named = id.split('.').next();
+    let family = KernelFamily::ALL.into_iter().find(|family| Some(family.name()) == named);
+    family.unwrap_or(KernelFamily::Linux)
 }
 
 /// A version as people know it.
 pub fn version_name(family: KernelFamily, version: Version) -> String {
     match (family, xnu::macos_of(version)) {
-        (KernelFamily::Linux, _) => format!("Linux {version}"),
-        (KernelFamily::Xnu, Some(macos)) => format!("macOS {macos} (xnu-{version})"),
-        (KernelFamily::Xnu, None) => format!("xnu-{version}"),
+        (KernelFamily::Illumos, _) => "illumos".into(),
+        (family, _) if family != KernelFamily::Xnu => format!("{} {version}", family.title()),
+        (_, Some(macos)) => format!("macOS {macos} (xnu-{version})"),
+        (_, None) => format!("xnu-{version}"),
     }
 }
 

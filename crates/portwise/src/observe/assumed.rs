@@ -5,7 +5,7 @@ use std::{net::IpAddr, str::FromStr};
 use portwise_model::{
     AddrState, CapSet, Fact, FactKey, Host, IfAddr, Interface, Interfaces, Kernel, KernelFamily,
     LocalPorts, LocalRoute, LocalRoutes, Missing, RouteKind, Socket, Sockets, Subject, Text,
-    UserNs, Version, linux::Buckets, xnu,
+    UserNs, Version, freebsd, illumos, linux::Buckets, netbsd, openbsd, windows, xnu,
 };
 
 use super::{Holders, Observer, Setting, user::Named};
@@ -45,10 +45,36 @@ impl FromStr for Has {
     }
 }
 
+/// The kernels that `--on all` asks, one of each that has rules of its own.
+pub const ALL: &[&str] = &[
+    "linux-6.18",
+    "linux-5.10",
+    "macos-10.13.6",
+    "macos-15",
+    "freebsd-15.0",
+    "openbsd-7",
+    "netbsd-9",
+    "netbsd-9-ipnoprivports",
+    "illumos",
+    "windows-11",
+];
+
 /// Reads the name of a kernel or of the system it belongs to.
 pub fn kernel(name: &str) -> Result<Kernel, String> {
-    const SUCH_AS: &str = "such as linux-6.12, macos-15 or xnu-4903.231.4";
+    const SUCH_AS: &str = "such as linux-6.12, macos-15, xnu-4903.231.4, freebsd-15.0, openbsd-7, netbsd-9, illumos or \
+         windows-11";
     let (family, version) = name.split_once('-').unwrap_or((name, ""));
+    let other = match (family, version) {
+        ("freebsd", _) => Some(freebsd::from_version(version)),
+        ("openbsd", _) => Some(openbsd::from_version(version)),
+        ("netbsd", _) => Some(netbsd::from_version(version)),
+        ("windows", _) => Some(windows::from_version(version)),
+        ("illumos", "") => Some(Some(illumos::kernel())),
+        _ => None,
+    };
+    if let Some(found) = other {
+        return found.ok_or_else(|| format!("`{name}` is no version that was read, {SUCH_AS}"));
+    }
     if !["linux", "macos", "xnu"].contains(&family) {
         return Err(format!("there are no rules for `{name}`, {SUCH_AS}"));
     }
@@ -78,6 +104,7 @@ pub fn setting(kernel: Kernel, who: Option<Named>, has: &[Has]) -> Setting {
     let default_uid = match family {
         KernelFamily::Linux => 1000,
         KernelFamily::Xnu => 501,
+        _ => 1001,
     };
     let uid = who.as_ref().map_or(default_uid, |who| who.uid);
     let mut subject = Subject::plain(uid, if who.is_some() { "given" } else { FROM });
@@ -97,18 +124,36 @@ fn assumptions(family: KernelFamily, who: Option<&Named>, has: &[Has]) -> Vec<St
         KernelFamily::Xnu => {
             "default sysctls: net.inet6.ip6.v6only 0, net.inet.ip.portrange 49152 65535".into()
         }
+        KernelFamily::Freebsd => "default sysctls: net.inet.ip.portrange.reservedhigh 1023, \
+            reservedlow 0, net.inet6.ip6.v6only 1"
+            .into(),
+        KernelFamily::Openbsd => {
+            "default sysctls: net.inet.tcp.rootonly and net.inet.udp.rootonly \
+            2049"
+                .into()
+        }
+        KernelFamily::Netbsd => "the security model bsd44, and IPV6_V6ONLY on for a fresh socket, \
+            which was not read"
+            .into(),
+        KernelFamily::Illumos => "default properties: smallest_nonpriv_port 1024, \
+            extra_priv_ports 2049 4045"
+            .into(),
+        KernelFamily::Windows => "the port is in no excluded range".into(),
     });
     assumed.push(match family {
         KernelFamily::Linux => {
             "no seccomp filter, Landlock domain, security module or cgroup program objects".into()
         }
         KernelFamily::Xnu => "no sandbox, security policy, socket filter or VPN objects".into(),
+        KernelFamily::Freebsd => "no jail, and no mac_portacl".into(),
+        _ => "nothing else stands in the way, such as a firewall with a say in bind".into(),
     });
     match who {
         None if family == KernelFamily::Linux => {
             assumed.push("a plain user (uid 1000) without capabilities".into());
         }
-        None => assumed.push("a plain user (uid 501)".into()),
+        None if family == KernelFamily::Xnu => assumed.push("a plain user (uid 501)".into()),
+        None => assumed.push("a plain user".into()),
         Some(who) if family == KernelFamily::Linux => assumed.push(match who.uid {
             0 => "root has every capability, in the user namespace that owns the network".into(),
             uid => format!("uid {uid} has no capability"),
@@ -117,7 +162,7 @@ fn assumptions(family: KernelFamily, who: Option<&Named>, has: &[Has]) -> Vec<St
     }
     let local = match family {
         KernelFamily::Linux => "127.0.0.0/8 and ::1",
-        KernelFamily::Xnu => "127.0.0.1 and ::1",
+        _ => "127.0.0.1 and ::1",
     };
     assumed.push(match has {
         [] => format!("of the addresses only {local} are known to be the host's"),
@@ -130,7 +175,7 @@ fn assumptions(family: KernelFamily, who: Option<&Named>, has: &[Has]) -> Vec<St
 fn host(kernel: Kernel, has: &[Has]) -> Host {
     let mut host = match kernel.family {
         KernelFamily::Linux => linux_host(kernel),
-        KernelFamily::Xnu => xnu::assumed_host(kernel),
+        _ => portwise_model::assumed_host(kernel),
     };
     let first = match host.kernel.family {
         KernelFamily::Linux => "eth0",
@@ -138,6 +183,9 @@ fn host(kernel: Kernel, has: &[Has]) -> Host {
             host.set_sysctl("net.inet6.ip6.v6only", 0, FROM);
             "en0"
         }
+        KernelFamily::Illumos => "net0",
+        KernelFamily::Windows => "Ethernet",
+        _ => "em0",
     };
     let Fact::Known { value: interfaces, .. } = &mut host.interfaces else { return host };
     for Has { ip, prefix, device } in has {

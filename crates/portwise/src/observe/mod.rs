@@ -388,7 +388,11 @@ impl Setting {
         socket.options.reuseaddr = Some(settings.reuseaddr);
         socket.options.reuseport = Some(settings.reuseport);
         socket.options.freebind = settings.freebind;
-        socket.v6only = settings.v6only || self.is_v6only_by_default(target);
+        // On OpenBSD no socket carries both.
+        let never_both = self.host.kernel.family == portwise_model::KernelFamily::Openbsd;
+        socket.v6only = settings.v6only
+            || never_both && family == Family::Inet6
+            || self.is_v6only_by_default(target);
         if let Some(device) = &settings.device {
             let index = self.device(device)?;
             socket = SockOption::BindToDevice(Some(index)).applied(socket);
@@ -409,10 +413,8 @@ impl Setting {
         if target.dual_stack.is_some() || !matters {
             return target.dual_stack == Some(false);
         }
-        let name = match self.host.kernel.family {
-            portwise_model::KernelFamily::Linux => "net.ipv6.bindv6only",
-            portwise_model::KernelFamily::Xnu => "net.inet6.ip6.v6only",
-        };
+        let (default, sysctl) = portwise_model::v6only_by_default(&self.host);
+        let Some(name) = sysctl else { return default };
         if self.host.sysctl(name).is_err() {
             let _ = self.observe(&FactKey::Sysctl(name.into()));
         }

@@ -34,7 +34,9 @@ impl From<KernelFamily> for System {
     fn from(family: KernelFamily) -> System {
         match family {
             KernelFamily::Linux => System::Linux,
-            KernelFamily::Xnu => System::Macos,
+            KernelFamily::Windows => System::Windows,
+            // The numbers of illumos are others: see `given`.
+            _ => System::Macos,
         }
     }
 }
@@ -109,6 +111,9 @@ pub fn given(word: &str, kernel: KernelFamily) -> Result<Errno, String> {
     let Ok(number) = word.strip_prefix('-').unwrap_or(word).parse::<u16>() else {
         return Err(format!("`{word}` is no errno of bind or listen, such as EACCES or 13"));
     };
+    if kernel == KernelFamily::Illumos {
+        return Err("the errno numbers of illumos are not known here; give its name".into());
+    }
     numbered(number, system).ok_or_else(|| {
         let others = SYSTEMS.iter().filter(|&&other| other != system);
         let there = others.filter_map(|&other| Some((other, numbered(number, other)?))).next();

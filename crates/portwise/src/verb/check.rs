@@ -47,11 +47,11 @@ pub struct Checked {
 
 /// What `check --json` writes.
 #[derive(Debug, Serialize)]
-struct Document<'a> {
-    schema: &'static str,
-    kernel: KernelReport,
-    assumed: &'a [String],
-    answers: &'a [Checked],
+pub(super) struct Document<'a> {
+    pub(super) schema: &'static str,
+    pub(super) kernel: KernelReport,
+    pub(super) assumed: &'a [String],
+    pub(super) answers: &'a [Checked],
 }
 
 /// Answers an endpoint in short, observing no more than the answer needs.

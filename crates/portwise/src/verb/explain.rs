@@ -2,7 +2,9 @@
 
 use std::fmt::Write;
 
-use portwise_model::{Choice, Cite, Feature, Outcome, Rule, choices, features, rules};
+use portwise_model::{
+    Choice, Cite, Feature, KernelFamily, Outcome, Rule, TOPICS, Topic, choices, features, rules,
+};
 use serde::Serialize;
 
 use crate::{
@@ -20,8 +22,8 @@ use crate::{
 /// Arguments of `explain`.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Args {
-    /// A rule or feature, or an address such as 0.0.0.0, ::1 or localhost
-    #[arg(value_name = "RULE|ADDRESS")]
+    /// A rule or feature, a subject such as reserved-port, or an address such as 0.0.0.0
+    #[arg(value_name = "RULE|SUBJECT|ADDRESS")]
     pub what: Option<String>,
     /// One line for each place that is cited: id, repository, revision, file, function,
     /// identifier, with tabs between
@@ -35,6 +37,7 @@ struct Document {
     schema: &'static str,
     rules: Vec<RuleReport>,
     lookups: Vec<ChoiceReport>,
+    topics: Vec<TopicReport>,
     features: Vec<FeatureReport>,
     addresses: Vec<Special>,
 }
@@ -88,6 +91,47 @@ impl From<&'static Choice> for ChoiceReport {
     }
 }
 
+/// A subject, as each kernel handles it.
+#[derive(Debug, Serialize)]
+struct TopicReport {
+    id: &'static str,
+    title: &'static str,
+    kernels: Vec<TopicKernel>,
+}
+
+/// What one kernel has to say of a subject.
+#[derive(Debug, Serialize)]
+struct TopicKernel {
+    kernel: &'static str,
+    says: Vec<TopicRule>,
+}
+
+/// A rule or a step of a lookup.
+#[derive(Debug, Serialize)]
+struct TopicRule {
+    id: &'static str,
+    title: &'static str,
+}
+
+impl From<&'static Topic> for TopicReport {
+    fn from(topic: &'static Topic) -> TopicReport {
+        let titles = || {
+            let rules = rules().into_iter().map(|rule| (rule.id, rule.title));
+            rules.chain(choices().map(|choice| (choice.id, choice.title)))
+        };
+        let kernels = KernelFamily::ALL.into_iter().map(|family| {
+            let own = |id: &&&str| kernel_of(id) == family;
+            let named = topic.ids.iter().filter(own);
+            let says = named.filter_map(|&wanted| {
+                let (id, title) = titles().find(|(id, _)| *id == wanted)?;
+                Some(TopicRule { id, title })
+            });
+            TopicKernel { kernel: family.title(), says: says.collect() }
+        });
+        TopicReport { id: topic.id, title: topic.title, kernels: kernels.collect() }
+    }
+}
+
 /// Runs the verb and returns its exit status.
 pub fn run(args: &Args, global: &Global, output: &mut Output<'_>) -> Result<u8, Trouble> {
     let found = find(args.what.as_deref())?;
@@ -107,12 +151,14 @@ fn find(what: Option<&str>) -> Result<Document, Trouble> {
         schema: "portwise.explain/1",
         rules: Vec::new(),
         lookups: Vec::new(),
+        topics: Vec::new(),
         features: Vec::new(),
         addresses: Vec::new(),
     };
     let Some(what) = what else {
         found.rules = rules().into_iter().map(RuleReport::from).collect();
         found.lookups = choices().map(ChoiceReport::from).collect();
+        found.topics = TOPICS.iter().map(TopicReport::from).collect();
         found.features = features().map(FeatureReport::from).collect();
         return Ok(found);
     };
@@ -120,6 +166,8 @@ fn find(what: Option<&str>) -> Result<Document, Trouble> {
         found.rules.push(rule.into());
     } else if let Some(choice) = choices().find(|choice| choice.id == what) {
         found.lookups.push(choice.into());
+    } else if let Some(topic) = TOPICS.iter().find(|t| t.id == what.replace(' ', "-")) {
+        found.topics.push(topic.into());
     } else if let Some(feature) = features().find(|feature| feature.id == what) {
         found.features.push(feature.into());
     } else if let Some(special) = special::explain(what) {
@@ -136,6 +184,7 @@ fn unknown(what: &str) -> Trouble {
         .iter()
         .map(|rule| rule.id)
         .chain(choices().map(|choice| choice.id))
+        .chain(TOPICS.iter().map(|topic| topic.id))
         .chain(features().map(|feature| feature.id))
         .map(|id| (difference(what, id), id))
         .collect();
@@ -184,8 +233,11 @@ fn citations() -> String {
 
 fn list(found: &Document, style: Style) -> String {
     let mut page = Page::new(style);
-    for (kernel, name) in [("linux", "Linux"), ("xnu", "macOS (XNU)")] {
-        let of_kernel = |id: &str| kernel_of(id).name() == kernel;
+    page.heading("Subjects, across kernels");
+    found.topics.iter().for_each(|topic| page.entry(topic.id, topic.title));
+    for family in KernelFamily::ALL {
+        let name = family.title();
+        let of_kernel = |id: &str| kernel_of(id) == family;
         page.blank();
         page.heading(&format!("Rules of {name}"));
         for rule in found.rules.iter().filter(|rule| of_kernel(rule.id)) {
@@ -198,8 +250,10 @@ fn list(found: &Document, style: Style) -> String {
             page.heading(&format!("Who gets a packet on {name}"));
         }
         steps.for_each(|choice| page.entry(choice.id, choice.title));
-        page.blank();
-        page.heading(&format!("What differs between versions of {name}"));
+        if found.features.iter().any(|feature| of_kernel(feature.id)) {
+            page.blank();
+            page.heading(&format!("What differs between versions of {name}"));
+        }
         for feature in found.features.iter().filter(|feature| of_kernel(feature.id)) {
             page.entry(feature.id, &format!("{} (since {})", feature.title, feature.since));
         }
@@ -230,6 +284,17 @@ fn pages(found: &Document, style: Style) -> String {
         page.heading(choice.id);
         known(&mut page, &choice.basis, &choice.cites);
         page.markdown(choice.page);
+    }
+    for topic in &found.topics {
+        page.heading(&format!("{}: {}", topic.id, topic.title));
+        for TopicKernel { kernel, says } in &topic.kernels {
+            page.blank();
+            page.heading(kernel);
+            says.iter().for_each(|rule| page.entry(rule.id, rule.title));
+            if says.is_empty() {
+                page.paragraph("no rule of its own, or it was not read");
+            }
+        }
     }
     for feature in &found.features {
         page.heading(feature.id);

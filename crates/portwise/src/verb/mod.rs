@@ -14,6 +14,7 @@ mod ask;
 pub mod check;
 pub mod completions;
 pub mod conform;
+mod everywhere;
 pub mod explain;
 pub mod facts;
 pub mod free;

@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::{
     KernelReport,
     ask::{self, Question},
-    kernel, status, targets,
+    everywhere, kernel, status, targets,
 };
 use crate::{
     Endpoint, Report, Setting, SocketSettings, Trouble,
@@ -89,6 +89,10 @@ pub fn why_heard(
 /// Runs the verb and returns its exit status.
 pub fn run(args: &Args, global: &Global, output: &mut Output<'_>) -> Result<u8, Trouble> {
     let mut questions = ask::questions(&args.endpoints, global, output)?;
+    if global.on.as_deref() == Some("all") {
+        let endpoints: Vec<Endpoint> = questions.into_iter().map(|q| q.endpoint).collect();
+        return everywhere::run(&endpoints, global, output);
+    }
     let mut setting = global.setting_of(&args.program.command)?;
     ask::given(&mut questions, args.got.errno.as_deref(), setting.host.kernel.family)?;
     let mut reports = Vec::new();

@@ -237,7 +237,10 @@ fn set_option(socket: &Socket, family: Family, option: SockOption) -> Result<(),
         }
         SockOption::BindToDevice(None) => socket.bind_to_device(b"gone0"),
         SockOption::Broadcast(on) => socket.set(SocketOption::SO_BROADCAST, on.into()),
-        SockOption::ShareUid(_) | SockOption::PortRangeLow(_) => Err(Errno::ENOPROTOOPT),
+        SockOption::ShareUid(_)
+        | SockOption::PortRangeLow(_)
+        | SockOption::ReusePortLb(_)
+        | SockOption::Exclusive(_) => Err(Errno::ENOPROTOOPT),
     }
 }
 

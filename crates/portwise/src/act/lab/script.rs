@@ -166,7 +166,9 @@ fn option_value(option: SockOption, devices: &BTreeMap<u32, String>) -> Value {
         | SockOption::Freebind(on)
         | SockOption::Transparent(on)
         | SockOption::BindAddressNoPort(on)
-        | SockOption::Broadcast(on) => Value::Int(on.into()),
+        | SockOption::Broadcast(on)
+        | SockOption::ReusePortLb(on)
+        | SockOption::Exclusive(on) => Value::Int(on.into()),
         SockOption::PortRangeLow(on) => Value::from(if on { "low" } else { "default" }),
         SockOption::LocalPortRange(low, high) => {
             Value::List(vec![Value::Int(low.into()), Value::Int(high.into())])

@@ -132,7 +132,7 @@ fn privilege(setting: &mut Setting, facts: &Facts<'_>) -> (Holds, String) {
     let helped = setting.decide_changed(&mut privileged);
     let root = match facts.case.host.kernel.family {
         KernelFamily::Linux => "every capability",
-        KernelFamily::Xnu => "root",
+        _ => "root",
     };
     if helped.is_allowed() && facts.decision.answer != Answer::Yes {
         return (Holds::Right, format!("with {root} the call would succeed"));

@@ -3,7 +3,7 @@
 
 use portwise_model::{
     Call, Case, Errno, Finding, KernelFamily, Outcome, Protocol, Request, Step, Verdict,
-    asked_alone, linux, xnu,
+    asked_alone, linux, settle,
 };
 use serde::Serialize;
 
@@ -159,6 +159,10 @@ pub(crate) fn against(
         (None | Some(Now::Same), _) => None,
         (_, KernelFamily::Linux) => Some("strace -f -e trace=bind,listen PROGRAM"),
         (_, KernelFamily::Xnu) => Some("sudo dtruss -f -t bind PROGRAM"),
+        (_, KernelFamily::Freebsd) => Some("truss -f PROGRAM"),
+        (_, KernelFamily::Openbsd | KernelFamily::Netbsd) => Some("ktrace -i PROGRAM; kdump"),
+        (_, KernelFamily::Illumos) => Some("truss -f -t bind,listen PROGRAM"),
+        (_, KernelFamily::Windows) => None,
     };
     Some(Got {
         errno: heard.errno,
@@ -248,10 +252,6 @@ fn listening(case: &Case) -> Option<Case> {
         return None;
     }
     let mut case = case.clone();
-    let settle = match case.host.kernel.family {
-        KernelFamily::Linux => linux::settle,
-        KernelFamily::Xnu => xnu::settle,
-    };
     let (socket, call) = (case.request.socket, case.request.call);
     let socket = settle(&mut case.host, &socket, &call, Outcome::Ok, None);
     case.request = Request { call: Call::Listen(128), socket };
