@@ -3,7 +3,7 @@
 use portwise_model::{
     CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH, CAP_NET_BIND_SERVICE, CAP_NET_RAW, CapSet, Case,
     Credentials, Evidence, Executable, Fact, FactKey, FileCapabilities, FileKind, Finding, Format,
-    Inode, Mount, Outcome, Program, Subject, decide, fix,
+    IdMap, Inode, Mount, Outcome, Program, Subject, decide, fix,
     linux::exec::{self, Grant, Void},
 };
 
@@ -181,6 +181,29 @@ fn the_first_file_that_is_not_known_is_the_one_to_look_at() {
     let mut format = elf();
     format.files[0].format = unread_file();
     assert!(!low(plain(), format).is_allowed());
+}
+
+/// Set-id bits of an owner or group that the user namespace does not know are passed over.
+#[test]
+fn owners_that_the_namespace_does_not_know() {
+    let confined = process(1000, |c| {
+        let ids = IdMap { uids: vec![(1000, 1001)], gids: vec![(1000, 1001)], ..IdMap::initial() };
+        c.ids = known(ids);
+    });
+    let owned = |uid, gid| {
+        let mut both = with_mode(elf(), 0o6755, uid);
+        both.files[0].inode = known(Some(Inode { gid, ..inode("/bin/server", 0o6755, uid) }));
+        both
+    };
+    for (uid, gid, effective) in
+        [(1001, 1001, (1001, 1001)), (0, 1001, (1000, 1000)), (1001, 0, (1000, 1000))]
+    {
+        let ids = after(&confined, &owned(uid, gid));
+        assert_eq!((ids.uids.effective, ids.gids.effective), effective, "{uid} {gid}");
+    }
+    let void = Some(Void::OtherUserNs);
+    let found = sources(&confined, &owned(0, 1001));
+    assert_eq!(found, [(Grant::SetUid(0), void), (Grant::SetGid(1001), void)]);
 }
 
 /// What a fix leaves of the program that makes the call.
