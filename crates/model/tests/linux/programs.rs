@@ -243,3 +243,23 @@ fn chmod_lets_everybody_execute_every_file() {
     scripted.files[0].inode = known(Some(inode("/srv/script", 0o755, 0)));
     assert!(fixed(scripted, 8080, "executable").is_none());
 }
+
+/// Where everybody may execute the file already, chmod is no answer to a list that nobody read.
+#[test]
+fn chmod_that_changes_nothing_is_not_offered() {
+    let listed = |mode| {
+        let mut listed = with_mode(elf(), mode, 0);
+        let bits = Inode { acl: true, ..inode("/bin/server", mode, 0) };
+        listed.files[0].inode = known(Some(bits));
+        let asked = case(NOW, plain(), vec![listed], 8080);
+        let found = fix::fixes(&asked, &decide(&asked), |case, _| {
+            let file = &mut case.subject.programs[0].files[0];
+            let Fact::Known { value: Some(inode), .. } = &mut file.inode else { return false };
+            inode.acl = false;
+            true
+        });
+        found.iter().map(|p| p.fix.id).collect::<Vec<_>>()
+    };
+    assert_eq!(listed(0o755), [""; 0]);
+    assert_eq!(listed(0o754), ["linux.executable"]);
+}
