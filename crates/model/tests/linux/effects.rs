@@ -109,6 +109,26 @@ fn the_order_on_a_port() {
     assert_eq!(sharing(Tcp, Family::Inet, false), [3, 2, 1]);
 }
 
+/// Who is filed anew comes before all others, and who shares a UDP port in IPv6 behind them.
+#[test]
+fn places_among_sockets_of_one_port() {
+    let mut host = host();
+    let on = |id| Socket { id: SocketId(id), ..fresh(Tcp, Family::Inet) };
+    let first = bound(&mut host, &on(1), "127.0.0.1", 8080);
+    let second = bound(&mut host, &on(2), "127.0.0.2", 8080);
+    let listening = settle(&mut host, &first, &Call::Listen(1), Outcome::Ok, None);
+    assert!(first.filed < second.filed && second.filed < listening.filed);
+    assert_eq!(host.sockets.get(SocketId(1)).map(|s| s.filed), Some(listening.filed));
+    let sharing = |id| {
+        let mut socket = Socket { id: SocketId(id), ..fresh(Udp, Family::Inet6) };
+        socket.options.reuseport = Some(true);
+        socket
+    };
+    let oldest = bound(&mut host, &sharing(3), "::", 5353);
+    let newest = bound(&mut host, &sharing(4), "::", 5353);
+    assert!(newest.filed < oldest.filed && oldest.filed < first.filed);
+}
+
 /// UDP sockets join a group when they are bound, TCP sockets when they listen.
 #[test]
 fn groups() {

@@ -206,6 +206,16 @@ fn owners_that_the_namespace_does_not_know() {
     assert_eq!(found, [(Grant::SetUid(0), void), (Grant::SetGid(1001), void)]);
 }
 
+/// A binary without a loader has its libraries built in; of a script, its interpreter counts.
+#[test]
+fn binaries_with_their_libraries_built_in() {
+    assert_eq!((elf().is_static(), script().is_static()), (Some(true), Some(true)));
+    let loaded = Program { loader: Some(file("/lib/ld.so", Format::Elf)), ..elf() };
+    assert_eq!(loaded.is_static(), Some(false));
+    assert_eq!(program(vec![file("/bin/data", Format::Unknown)]).is_static(), None);
+    assert_eq!(program(Vec::new()).is_static(), None);
+}
+
 /// What a fix leaves of the program that makes the call.
 fn fixed(program: Program, port: u16, id: &str) -> Option<Case> {
     let case = case(NOW, plain(), vec![program], port);
