@@ -90,6 +90,17 @@ fn another_port() {
 }
 
 #[test]
+fn a_port_for_who_named_none() {
+    let full = with(case(Tcp, "127.0.0.1", 0), |c| {
+        for port in 40000..=40003 {
+            c.host.sockets.push_front(holder(Tcp, "0.0.0.0", port));
+        }
+    });
+    assert_eq!(offered(&full), "another-port");
+    assert_eq!(addr(&mut fixed(&full, "another-port")).port, 8000);
+}
+
+#[test]
 fn an_address_that_the_host_does_not_have() {
     let mut v4 = case(Tcp, "198.51.100.1", 8080);
     assert_eq!(offered(&v4), "every-address freebind nonlocal-bind4");
