@@ -118,7 +118,7 @@ pub(crate) fn ambient(credentials: &mut Credentials) {
     (credentials.permitted, credentials.inheritable, credentials.ambient) = (BIND, BIND, BIND);
 }
 
-fn without(credentials: &mut Credentials) {
+pub(crate) fn without(credentials: &mut Credentials) {
     credentials.bounding = credentials.bounding.without(CAP_NET_BIND_SERVICE);
     credentials.permitted = credentials.permitted.without(CAP_NET_BIND_SERVICE);
 }

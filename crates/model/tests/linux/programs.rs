@@ -10,7 +10,7 @@ use portwise_model::{
 use super::known;
 use crate::linux_exec::{
     ACCES, BIND, EP, NOW, OK, P, ambient, case, elf, file, host, inode, low, plain, process,
-    program, script, unread_file, with_capabilities, with_mode,
+    program, script, unread_file, with_capabilities, with_mode, without,
 };
 
 fn after(subject: &Subject, program: &Program) -> Credentials {
@@ -272,4 +272,18 @@ fn chmod_that_changes_nothing_is_not_offered() {
     };
     assert_eq!(listed(0o755), [""; 0]);
     assert_eq!(listed(0o754), ["linux.executable"]);
+}
+
+/// A wider bounding set is a right for root alone; others need something that gives it.
+#[test]
+fn a_wider_bounding_set_helps_root() {
+    let offered = |uid| {
+        let mut subject = process(uid, without);
+        let capabilities = subject.credentials.value().unwrap().permitted;
+        subject.capabilities = known(capabilities);
+        let asked = case(NOW, subject, Vec::new(), 80);
+        let found = fix::fixes(&asked, &decide(&asked), |_, _| false);
+        found.iter().any(|p| p.fix.id == "linux.bounding-set")
+    };
+    assert!(offered(0) && !offered(1000));
 }
