@@ -142,6 +142,15 @@ fn groups() {
         (grouped(&bound), grouped(&listening))
     };
     assert!(joined(Udp, true).0 && !joined(Udp, false).0);
+    // Each port has groups of its own.
+    let mut host = host();
+    let mut group = |id, port| {
+        let mut socket = Socket { id: SocketId(id), ..fresh(Udp, Family::Inet) };
+        socket.options.reuseport = Some(true);
+        bound(&mut host, &socket, "127.0.0.1", port).group
+    };
+    let (one, same, other) = (group(1, 8080), group(2, 8080), group(3, 8081));
+    assert!(one == same && one != other);
     assert_eq!(joined(Tcp, true), (false, true));
     assert_eq!(joined(Tcp, false), (false, false));
 }
