@@ -2,7 +2,7 @@
 //! not.
 
 use portwise_model::{
-    CAP_NET_BIND_SERVICE, CapSet, Credentials, FactKey, FileCapabilities, Host, Missing, Program,
+    CAP_NET_BIND_SERVICE, CapSet, Credentials, Fact, FactKey, FileCapabilities, Host, Program,
     Subject, UserNs,
     linux::exec::{self, Executed, Grant, Source, Void},
 };
@@ -117,11 +117,14 @@ pub struct GateReport {
 /// Reports who asks.
 pub(super) fn of(setting: &mut Setting) -> AskerReport {
     let process = setting.asking_process().cloned();
-    // Those that execve reckons with.
-    for key in [FactKey::IdMap, FactKey::Securebits] {
-        let starts = process.is_some() || !setting.subject.programs.is_empty();
-        if starts && lacks(&setting.subject, &key) {
-            let _ = setting.observe(&key);
+    if process.is_some() || !setting.subject.programs.is_empty() {
+        setting.look_at_credentials();
+        // Whatever the answer needed of it: who asks is told in full.
+        if setting.subject.userns == Fact::not_asked(FactKey::UserNs) {
+            let _ = setting.observe(&FactKey::UserNs);
+        }
+        if setting.subject.gates == Fact::not_asked(FactKey::Gates) {
+            let _ = setting.observe(&FactKey::Gates);
         }
     }
     let subject = &setting.subject;
@@ -155,16 +158,6 @@ pub(super) fn of(setting: &mut Setting) -> AskerReport {
         credentials: subject.credentials.value().map(credentials),
         rights,
         gates: gates(subject),
-    }
-}
-
-/// Whether a part of the credentials was not asked for yet.
-fn lacks(subject: &Subject, key: &FactKey) -> bool {
-    let Some(credentials) = subject.credentials.value() else { return false };
-    let not_asked = Missing::not_asked(key.clone());
-    match key {
-        FactKey::IdMap => credentials.ids.get().is_err_and(|missing| missing == not_asked),
-        _ => credentials.securebits.get().is_err_and(|missing| missing == not_asked),
     }
 }
 

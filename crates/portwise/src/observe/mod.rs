@@ -273,6 +273,21 @@ impl Setting {
         portwise_model::after_programs(&self.host, &self.subject)
     }
 
+    /// Observes what `execve` reckons with, if nobody asked for it yet.
+    pub(crate) fn look_at_credentials(&mut self) {
+        for key in [FactKey::IdMap, FactKey::Securebits] {
+            let Some(known) = self.subject.credentials.value() else { return };
+            let not_asked = Missing::not_asked(key.clone());
+            let is_asked = match key {
+                FactKey::IdMap => known.ids.get() != Err(not_asked),
+                _ => known.securebits.get() != Err(not_asked),
+            };
+            if !is_asked {
+                let _ = self.observe(&key);
+            }
+        }
+    }
+
     /// Decides a request, observing what its rules miss.
     pub fn decide(&mut self, request: &Request) -> Verdict {
         let mut asked: Vec<FactKey> = Vec::new();
@@ -384,6 +399,10 @@ impl Setting {
         settings: &SocketSettings,
     ) -> Result<Request, Trouble> {
         let family = Family::of(target.ip);
+        // A program may change the user, who then owns the socket.
+        if !self.subject.programs.is_empty() {
+            self.look_at_credentials();
+        }
         let mut socket = Socket::new(SocketId::ASKING, family, target.protocol, self.asker().uid);
         socket.options.reuseaddr = Some(settings.reuseaddr);
         socket.options.reuseport = Some(settings.reuseport);

@@ -8,6 +8,7 @@ use std::{
 };
 
 use portwise_sys::ns::{self, Kind};
+use serde_json::Value;
 
 use super::{agent, files};
 
@@ -234,6 +235,21 @@ pub(crate) fn predicted_and_tried() {
     assert!(compared > 0, "nothing was compared");
 }
 
+/// Where two answers differ about the asker: what else happens on the machine is not compared.
+fn difference(told: &str, live: &str) -> Option<String> {
+    let answer = |text: &str| {
+        let value: Value = serde_json::from_str(text).map_err(|e| format!("{e}: {text}"))?;
+        Ok::<_, String>(value["answers"][0].clone())
+    };
+    let (told, live) = match (answer(told), answer(live)) {
+        (Ok(told), Ok(live)) => (told, live),
+        (Err(why), _) | (_, Err(why)) => return Some(why),
+    };
+    let fields = ["subject", "asker", "answer", "outcomes", "rules", "missing", "trace", "fixes"];
+    let differs = fields.into_iter().find(|field| told[field] != live[field])?;
+    Some(format!("{differs}: by facts {:#}\nlive {:#}", told[differs], live[differs]))
+}
+
 fn asked(ask: Ask) -> String {
     match ask {
         Pid => "--pid".into(),
@@ -274,18 +290,18 @@ fn row(there: &Path, steps: &str, ask: Ask) -> Result<Said, String> {
         let said = all(&format!("check {ENDPOINT} {who}"));
         said.lines().next().unwrap_or_default().to_owned()
     };
-    // A facts file answers as the machine does, in every word.
+    // A facts file answers as the machine does.
     let by_file = |who: &str| {
         let facts = there.join("facts.json");
         all(&format!("facts -q -o {} {who}", facts.display()));
         let text = fs::read_to_string(&facts).unwrap_or_default();
-        let told = all(&format!("why {ENDPOINT} --facts {}", facts.display()));
-        let live = all(&format!("why {ENDPOINT} {who}"));
+        let told = all(&format!("why --json {ENDPOINT} --facts {}", facts.display()));
+        let live = all(&format!("why --json {ENDPOINT} {who}"));
         fs::remove_file(&facts).unwrap();
         if text.contains(agent::STEPS) {
             return Some("the facts have the environment".to_string());
         }
-        (told != live).then(|| format!("by facts:\n{told}live:\n{live}"))
+        difference(&told, &live)
     };
     let file = |program: &str| format!("{at}/{program}");
     let who = match ask {
