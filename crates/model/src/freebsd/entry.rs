@@ -18,7 +18,7 @@ pub static MAC_PORTACL: Rule = Rule {
     outcome: Outcome::Errno(Errno::EPERM),
     cites: &[Cite {
         repo: "freebsd/freebsd-src",
-        rev: "0092b8c25fd0",
+        rev: "039ea811636f62633b18bcadb9f5332b215f7900",
         path: "sys/security/mac_portacl/mac_portacl.c",
         function: "rules_check",
         needle: "EPERM",

@@ -65,7 +65,7 @@ pub static ACCESS: Rule = Rule {
     title: "no socket that shares with nobody, or of another user, is in the way",
     fault: "a socket in the way shares with nobody, or is of another user",
     outcome: Outcome::Errno(Errno::EACCES),
-    cites: &[cite(REUSE, "-", "WSAEACCES"), cite(DUAL, "-", "IPV6_V6ONLY")],
+    cites: &[cite(REUSE, "-", "WSAEACCES"), cite(DUAL, "-", "dual-stack")],
     basis: Basis::Documented,
     page: include_str!("../../pages/windows.bind.exclusive.md"),
     stops: |v| table_says(v, Errno::EACCES),
