@@ -233,3 +233,15 @@ fn a_change_that_changes_nothing_is_not_offered() {
     let ids: Vec<&str> = found.iter().map(|p| p.fix.id).collect();
     assert_eq!(ids, ["linux.reuseaddr"]);
 }
+
+#[test]
+fn waiting_is_not_offered_where_nothing_waits() {
+    let mut asked = held(case(Tcp, "127.0.0.1", 8080), "127.0.0.1", |s| s.options.reuseaddr = None);
+    asked.request.socket.options.reuseaddr = Some(true);
+    let found = fix::fixes(&asked, &decide(&asked), |case, _| {
+        let there = case.host.sockets.get_mut(8080, SocketId(8080));
+        there.map(|s| s.options.reuseaddr = Some(true)).is_some()
+    });
+    let ids: Vec<&str> = found.iter().map(|p| p.fix.id).collect();
+    assert!(ids.contains(&"linux.stop-holder") && !ids.contains(&"linux.wait"), "{ids:?}");
+}
