@@ -5,7 +5,7 @@
 #   lab/mutants.sh --table [MUTANTS.OUT…]         the table of the last run again, or of those runs together
 #
 # Two passes: the quick tests against every change, then the walk through the small world, which takes
-# a hundred times as long, against what they miss. What is changed is said in .cargo/mutants.toml.
+# some thirty times as long, against what they miss. What is changed is said in .cargo/mutants.toml.
 # Prints a Markdown table for a lab note: changes caught, missed, timed out and unviable (did not compile),
 # by file, then every survivor. Of a change that is in several runs the last one counts.
 # Exit: 0 when at most 2 % survive · 1 when more do · 2 when there was no full run.
