@@ -3,7 +3,7 @@
 set -u
 export LC_ALL=C
 [ "$(id -u)" = 0 ] || { echo "not here: needs root"; exit 77; }
-if [ -z "${CASE_INNER:-}" ]; then CASE_INNER=1 exec timeout -k 5 60 bash "$0"; fi
+if [ -z "${CASE_INNER:-}" ]; then CASE_INNER=1 exec timeout -k 5 200 bash "$0"; fi
 unset CASE_INNER
 
 LIB=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -68,7 +68,7 @@ spawn() {
 }
 wait_for() {
   local i
-  for i in $(seq 200); do [ -e "$1" ] && return; sleep 0.02; done
+  for i in $(seq 2500); do [ -e "$1" ] && return; sleep 0.02; done
   echo "not ready: $1: $(cat "$DIR"/out.* 2>/dev/null)"
   exit 1
 }

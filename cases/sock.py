@@ -73,7 +73,7 @@ def server(a):
         ready(a)
     while True:
         if a.no_accept or a.no_listen or a.proto == "udp":
-            time.sleep(60)
+            time.sleep(190)
         if not select.select([s], [], [], 60)[0]:
             continue
         c, _ = s.accept()
@@ -82,7 +82,7 @@ def server(a):
             s.close()
             time.sleep(0.1)
             ready(a)
-            time.sleep(60)
+            time.sleep(190)
         if a.close_first:
             c.shutdown(socket.SHUT_WR)
         c.settimeout(30)
@@ -94,10 +94,15 @@ def server(a):
 
 
 def client(a):
-    s = make(a)
-    s.settimeout(2)
+    for _ in range(200):
+        s = make(a)
+        s.settimeout(2)
+        # The server may need a while to start.
+        if s.connect_ex((a.addr, a.port)) != errno.ECONNREFUSED:
+            break
+        s.close()
+        time.sleep(0.1)
     try:
-        s.connect((a.addr, a.port))
         if a.shut:
             s.shutdown(socket.SHUT_WR)
         print("OK", s.recv(100).decode(), flush=True)
@@ -111,7 +116,7 @@ def client(a):
 
 args = sys.argv[1:] or os.environ.get("SOCK_ARGS", "").split()
 if not args:
-    time.sleep(60)
+    time.sleep(190)
     sys.exit(0)
 a = options().parse_args(args)
 if a.comm:

@@ -9,11 +9,7 @@
 # not: TIME_WAIT
 . "$(dirname "$0")/../lib.sh"
 netns A
-SOCK_ARGS="connect tcp 127.0.0.1 8080 --hold 60" spawn $A "$PY" -c "
-import os, runpy, sys, time
-time.sleep(0.5)
-sys.argv = ['x']
-runpy.run_path('$DIR/sock.py')"
+SOCK_ARGS="connect tcp 127.0.0.1 8080 --hold 190" spawn $A "$PY" "$DIR/sock.py"
 serve $A 0 tcp 127.0.0.1 8080 --keep
 sure EADDRINUSE "$(sock $A bind tcp 127.0.0.1 8080)"
 ask $A PID=$LAST

@@ -7,11 +7,7 @@
 # says: the other side has closed it
 . "$(dirname "$0")/../lib.sh"
 netns A
-SOCK_ARGS="connect tcp 127.0.0.1 8080 --hold 60 --shut" spawn $A "$PY" -c "
-import os, runpy, sys, time
-time.sleep(0.5)
-sys.argv = ['x']
-runpy.run_path('$DIR/sock.py')"
+SOCK_ARGS="connect tcp 127.0.0.1 8080 --hold 190 --shut" spawn $A "$PY" "$DIR/sock.py"
 serve $A 0 tcp 127.0.0.1 8080 --keep
 sleep 0.2
 sure EADDRINUSE "$(sock $A bind tcp 127.0.0.1 8080)"

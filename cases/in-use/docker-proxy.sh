@@ -16,7 +16,7 @@ s = socket.socket()
 s.bind(("0.0.0.0", 8080))
 s.listen()
 open(os.environ["READY"], "w")
-time.sleep(60)
+time.sleep(190)
 P
 READY=$DIR/ready/proxy spawn $A bash -c "exec -a /usr/bin/docker-proxy $PY $DIR/proxy.py -proto tcp -host-ip 0.0.0.0 -host-port 8080 -container-ip 172.17.0.2 -container-port 80"
 wait_for "$DIR/ready/proxy"

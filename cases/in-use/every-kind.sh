@@ -55,7 +55,7 @@ ip -n $A addr flush dev v1 scope link
 serve $A 0 tcp :: 9005 --v6only 1; v6only=$LAST
 serve $A 0 tcp 0.0.0.0 9006 --dev v1; device=$LAST
 serve $B 0 tcp 0.0.0.0 9100
-SOCK_ARGS="connect tcp 10.77.1.2 9100 --hold 60 --ready $DIR/ready/client" spawn $A "$PY" "$DIR/sock.py"
+SOCK_ARGS="connect tcp 10.77.1.2 9100 --hold 190 --ready $DIR/ready/client" spawn $A "$PY" "$DIR/sock.py"
 wait_for "$DIR/ready/client"
 clientpid=$LAST
 client=$(inside $A ss -Htn dst 10.77.1.2:9100 | awk '{ sub(/.*:/, "", $4); print $4 }')
@@ -68,7 +68,7 @@ s.listen()
 a.sendmsg([b'x'], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array('i', [s.fileno()]))])
 s.close()
 open('$DIR/ready/sent', 'w')
-time.sleep(60)"
+time.sleep(190)"
 wait_for "$DIR/ready/sent"
 flight=$LAST
 mkdir "$DIR/release"
@@ -86,7 +86,7 @@ s.bind(('127.0.0.1', 9010))
 s.listen(5)
 s.set_inheritable(True)
 null = subprocess.DEVNULL
-child = subprocess.Popen(['sleep', '60'], close_fds=False, stdout=null, stderr=null, start_new_session=True)
+child = subprocess.Popen(['sleep', '190'], close_fds=False, stdout=null, stderr=null, start_new_session=True)
 open('$DIR/ready/child', 'w').write(str(child.pid))
 os._exit(0)"
 child=$(cat "$DIR/ready/child")

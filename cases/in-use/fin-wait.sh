@@ -11,7 +11,7 @@
 netns A
 serve $A 0 tcp 127.0.0.1 8080
 server=$LAST
-SOCK_ARGS="connect tcp 127.0.0.1 8080 --hold 60 --ready $DIR/ready/client" spawn $A "$PY" "$DIR/sock.py"
+SOCK_ARGS="connect tcp 127.0.0.1 8080 --hold 190 --ready $DIR/ready/client" spawn $A "$PY" "$DIR/sock.py"
 wait_for "$DIR/ready/client"
 kill -9 $server
 wait $server 2>/dev/null

@@ -16,7 +16,7 @@ s.listen()
 child = os.fork()
 if child:
     open('$DIR/ready/child', 'w').write(str(child))
-time.sleep(60)"
+time.sleep(190)"
 server=$LAST
 wait_for "$DIR/ready/child"
 child=$(cat "$DIR/ready/child")

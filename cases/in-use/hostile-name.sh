@@ -15,7 +15,7 @@ s = socket.socket()
 s.bind(("127.0.0.1", 8080))
 s.listen()
 open(os.environ["READY"], "w")
-time.sleep(60)
+time.sleep(190)
 P
 long=$(printf 'y%.0s' $(seq 4096))
 READY=$DIR/ready/evil spawn $A "$PY" "$DIR/evil.py" $'\e]0;owned\a' $'a\nb' $'\u202e' "$long"

@@ -16,7 +16,7 @@ s.listen()
 a.sendmsg([b'x'], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array('i', [s.fileno()]))])
 s.close()
 open('$DIR/ready/sent', 'w')
-time.sleep(60)"
+time.sleep(190)"
 wait_for "$DIR/ready/sent"
 sure EADDRINUSE "$(sock $A bind tcp 127.0.0.1 8080)"
 ask $A PID=$LAST

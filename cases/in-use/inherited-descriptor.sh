@@ -16,7 +16,7 @@ s.bind(("127.0.0.1", 8080))
 s.listen(5)
 s.set_inheritable(True)
 null = subprocess.DEVNULL
-child = subprocess.Popen(["sleep", "50"], close_fds=False, stdout=null, stderr=null, start_new_session=True)
+child = subprocess.Popen(["sleep", "190"], close_fds=False, stdout=null, stderr=null, start_new_session=True)
 open(sys.argv[1], "w").write(str(child.pid))
 os._exit(0)
 P

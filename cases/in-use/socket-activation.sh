@@ -20,9 +20,9 @@ if pid == 0:
     os.dup2(s.fileno(), 3)
     os.set_inheritable(3, True)
     os.environ.update(LISTEN_FDS="1", LISTEN_PID=str(os.getpid()))
-    os.execv(sys.executable, [sys.executable, "-c", "import time; time.sleep(60)"])
+    os.execv(sys.executable, [sys.executable, "-c", "import time; time.sleep(190)"])
 open(sys.argv[1], "w").write(str(pid))
-time.sleep(60)
+time.sleep(190)
 P
 spawn $A "$PY" "$DIR/manager.py" "$DIR/ready/child"
 manager=$LAST

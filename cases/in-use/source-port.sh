@@ -12,7 +12,7 @@ netns A B
 veth $A $B
 serve $B 0 tcp 0.0.0.0 2379
 tune $A net.ipv4.ip_local_port_range="10254 10254"
-SOCK_ARGS="connect tcp 10.77.1.2 2379 --hold 60 --comm kubelet --ready $DIR/ready/client" spawn $A "$PY" "$DIR/sock.py"
+SOCK_ARGS="connect tcp 10.77.1.2 2379 --hold 190 --comm kubelet --ready $DIR/ready/client" spawn $A "$PY" "$DIR/sock.py"
 wait_for "$DIR/ready/client"
 tune $A net.ipv4.ip_local_port_range="1024 65535"
 sure EADDRINUSE "$(sock $A bind tcp 0.0.0.0 10254)"

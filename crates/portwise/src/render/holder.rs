@@ -179,6 +179,9 @@ pub fn no_holder(report: &Report, held: &HeldSocket, reason: NoHolder) -> String
             quoted(&report.program),
             quoted(&asked(report))
         ),
+        NoHolder::NotAllowed if report.unseen_processes == 0 => "I cannot see the holder: it is a \
+            process outside of this pid namespace, in another container or on the host; ask there"
+            .into(),
         NoHolder::NotAllowed => format!(
             "I cannot see the holder: {} may not be looked into",
             match report.unseen_processes {
