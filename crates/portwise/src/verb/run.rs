@@ -58,6 +58,9 @@ pub fn run(args: &Args, global: &Global, output: &mut Output<'_>) -> Result<u8, 
     if global.who.is_some() || global.pid.is_some() {
         return Err(Trouble::new("run starts a program; --user says as whom"));
     }
+    if global.json {
+        return Err(Trouble::new("run writes no JSON; leave out --json"));
+    }
     if args.listen.is_empty() {
         return Err(Trouble::new("run: say what may be bound, such as -l 127.0.0.1:80"));
     }

@@ -48,6 +48,9 @@ pub fn run(args: &Args, global: &Global, output: &mut Output<'_>) -> Result<u8, 
     if global.who.is_some() || global.pid.is_some() {
         return Err(Trouble::new("trace starts a program; --user says as whom"));
     }
+    if global.json {
+        return Err(Trouble::new("trace writes JSON into a file; -o FILE in place of --json"));
+    }
     let user = args.user.as_deref().map(|who| user::named(who, &user::here())).transpose();
     let user = user.map_err(|what| Trouble::new(what.replace("--as", "--user")))?;
     let mut file = match &args.out {
