@@ -44,6 +44,7 @@ pub fn ranges(list: &[(u16, u16)]) -> Vec<String> {
 }
 
 /// What the socket of a `bind` covers once it is bound.
+#[cfg(target_os = "linux")]
 pub(crate) fn covers(setting: &mut Setting, request: &Request) -> Covers {
     if matches!(setting.host.interfaces, Fact::Missing(_)) {
         let _ = setting.observe(&FactKey::Interfaces);
