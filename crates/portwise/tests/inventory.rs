@@ -5,7 +5,7 @@ use std::net::{Ipv4Addr, TcpListener, TcpStream, UdpSocket};
 use std::process::{Child, Command, Stdio};
 
 use portwise::observe::inventory::{
-    self, How, Inventory, Link, NoHolder, Query, Run, Socket, State, States, Transport,
+    self, How, Inventory, KernelUse, Link, NoHolder, Query, Run, Socket, State, States, Transport,
 };
 
 fn on(port: u16, states: States) -> Inventory {
@@ -276,4 +276,50 @@ fn another_process_with_the_number_of_a_holder_is_not_taken_for_it() {
     holder.start += 1;
     found.describe();
     assert!(!found.processes.contains_key(&me));
+}
+
+/// The private network that the rest of a test runs in, as root: `None` says why there is none.
+fn in_a_network(name: &str, setup: &str) -> bool {
+    const INSIDE: &str = "PORTWISE_TEST_INSIDE";
+    if std::env::var_os(INSIDE).is_some() {
+        return true;
+    }
+    let exe = std::env::current_exe().unwrap();
+    let script = format!(
+        "{{ ip link set lo up && {setup}; }} >&2 || {{ echo no setup; exit 0; }}; exec \"$0\" \"$@\""
+    );
+    let mut command = Command::new("unshare");
+    command.args(["--net", "sh", "-c", &script]).arg(exe).args([name, "--exact", "--nocapture"]);
+    match command.env(INSIDE, "1").output() {
+        Ok(output) => {
+            let text = String::from_utf8_lossy(&output.stdout);
+            let errors = String::from_utf8_lossy(&output.stderr);
+            if text.contains("no setup") || !text.contains("running 1 test") {
+                portwise_sys::not_run!("{name}: {}", errors.lines().next().unwrap_or_default());
+            } else {
+                assert!(output.status.success(), "{text}{errors}");
+            }
+        }
+        Err(error) => portwise_sys::not_run!("{name}: no unshare: {error}"),
+    }
+    false
+}
+
+#[test]
+fn a_socket_of_the_kernel_is_told_with_its_use() {
+    let name = "a_socket_of_the_kernel_is_told_with_its_use";
+    let setup = "ip link add v type vxlan id 5 dstport 4789 && ip link set v up";
+    if !in_a_network(name, setup) {
+        return;
+    }
+    let [best, plain] = both_ways(&Query { port: Some(4789), ..Query::default() });
+    let why = |found: &Inventory| found.sockets.iter().map(|s| s.no_holder).collect::<Vec<_>>();
+    assert!(!plain.sockets.is_empty());
+    for reason in why(&plain) {
+        assert!(matches!(reason, Some(NoHolder::NotFound | NoHolder::Unseen)), "{plain:?}");
+    }
+    if best.path == inventory::Path::Bpf {
+        let vxlan = Some(NoHolder::Kernel(KernelUse::Vxlan));
+        assert_eq!(why(&best), vec![vxlan; plain.sockets.len()]);
+    }
 }

@@ -2,6 +2,7 @@
 //! over all open files.
 
 mod bind;
+pub mod kernel;
 mod program;
 pub mod task_file;
 pub mod tasks;

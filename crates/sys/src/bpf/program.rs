@@ -15,6 +15,8 @@ pub(super) const R0: Reg = Reg(0);
 pub(super) const R1: Reg = Reg(1);
 pub(super) const R2: Reg = Reg(2);
 pub(super) const R3: Reg = Reg(3);
+pub(super) const R4: Reg = Reg(4);
+pub(super) const R5: Reg = Reg(5);
 pub(super) const R6: Reg = Reg(6);
 pub(super) const R7: Reg = Reg(7);
 pub(super) const R8: Reg = Reg(8);
@@ -80,6 +82,17 @@ impl Program {
     /// `to = value`
     pub(super) fn set(&mut self, to: Reg, value: i32) {
         self.push(0xb7, to, R0, 0, value);
+    }
+
+    /// `to = value`, all 64 bits.
+    pub(super) fn set_double(&mut self, to: Reg, value: u64) {
+        self.push(0x18, to, R0, 0, value as u32 as i32);
+        self.push(0, R0, R0, 0, (value >> 32) as i32);
+    }
+
+    /// `to &= value`
+    pub(super) fn and(&mut self, to: Reg, value: u32) {
+        self.push(0x57, to, R0, 0, value.cast_signed());
     }
 
     /// `to += value`

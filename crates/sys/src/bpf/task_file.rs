@@ -110,6 +110,25 @@ pub(super) fn offset(
     short(btf.member(structure, path).filter(fits).ok_or_else(|| unexpected(name))?, name)
 }
 
+/// The byte that a bit field is in, how far its lowest bit is from that of the byte, and a mask of as
+/// many bits as it has.
+pub(super) fn bit_field(
+    btf: &Found<'_>,
+    structure: usize,
+    path: &[&str],
+) -> Result<(i16, u32, u32), Error> {
+    let name = path.last().copied().unwrap_or_default();
+    let field = btf.member(structure, path).and_then(|member| Some((member, member.bits?)));
+    let (member, count) = field.ok_or_else(|| unexpected(name))?;
+    let low = member.bit % 8;
+    let shift = match cfg!(target_endian = "little") {
+        true => Some(low),
+        false => 8u32.checked_sub(low + count),
+    };
+    let shift = shift.filter(|_| low + count <= 8).ok_or_else(|| unexpected(name))?;
+    Ok((short(member, name)?, shift, (1 << count) - 1))
+}
+
 fn short(member: Member, name: &str) -> Result<i16, Error> {
     i16::try_from(member.byte()).map_err(|_| unexpected(name))
 }
@@ -138,18 +157,7 @@ impl Layout {
         const SOCK: usize = 5;
         const NET: usize = 6;
         let at = |structure, path: &[&str], size| offset(btf, structure, path, size);
-        let bits = |name: &str| {
-            let member = btf.member(SOCK, &["__sk_common", name]);
-            let bits = member.and_then(|m| Some((m, m.bits?))).ok_or_else(|| unexpected(name))?;
-            let (member, count) = bits;
-            let low = member.bit % 8;
-            let shift = match cfg!(target_endian = "little") {
-                true => Some(low),
-                false => 8u32.checked_sub(low + count),
-            };
-            let shift = shift.filter(|_| low + count <= 8).ok_or_else(|| unexpected(name))?;
-            Ok((short(member, name)?, shift, (1 << count) - 1))
-        };
+        let bits = |name| bit_field(btf, SOCK, &["__sk_common", name]);
         let (reuse, reuseport, v6only) =
             (bits("skc_reuse")?, bits("skc_reuseport")?, bits("skc_ipv6only")?);
         if reuseport.0 != reuse.0 || v6only.0 != reuse.0 {

@@ -206,8 +206,8 @@ pub enum NoHolder {
     Kernel(KernelUse),
     /// Some processes may not be looked into ([`super::Unseen`]): one of them may hold it.
     Unseen,
-    /// Every process was looked into and none has it: it is the kernel's, or a message between
-    /// processes carries it.
+    /// Every process was looked into and none has it open: it is the kernel's, a message between
+    /// processes carries it, or an io_uring has it registered.
     NotFound,
 }
 
@@ -216,14 +216,38 @@ pub enum NoHolder {
 pub enum KernelUse {
     /// A part of a multipath connection or listener, whose own socket is listed as `mptcp`.
     Mptcp,
-    /// The NFS server.
+    /// The NFS server, or another service of the kernel's RPC.
     Nfsd,
     /// A WireGuard interface.
     WireGuard,
+    /// An OpenVPN interface.
+    OpenVpn,
     /// A VXLAN interface.
     Vxlan,
     /// A Geneve interface.
     Geneve,
+    /// A tunnel of L2TP.
+    L2tp,
+    /// A tunnel of FOU or GUE.
+    Fou,
+    /// A tunnel of GTP.
+    Gtp,
+    /// A bare UDP tunnel.
+    Bareudp,
+    /// RxRPC, as AFS uses it.
+    Rxrpc,
+    /// RDMA over Ethernet.
+    Rdma,
+    /// TIPC over UDP.
+    Tipc,
+    /// The lock manager of a cluster.
+    Dlm,
+    /// OCFS2, the file system of a cluster.
+    Ocfs2,
+    /// NVMe over TCP.
+    Nvme,
+    /// RDS, the reliable datagrams of Oracle's clusters.
+    Rds,
     /// Not known.
     Other,
 }
@@ -233,10 +257,22 @@ impl KernelUse {
     pub const fn name(self) -> &'static str {
         match self {
             KernelUse::Mptcp => "part of an MPTCP socket",
-            KernelUse::Nfsd => "NFS server",
+            KernelUse::Nfsd => "NFS server or other RPC service",
             KernelUse::WireGuard => "WireGuard",
+            KernelUse::OpenVpn => "OpenVPN",
             KernelUse::Vxlan => "VXLAN",
             KernelUse::Geneve => "Geneve",
+            KernelUse::L2tp => "L2TP",
+            KernelUse::Fou => "FOU",
+            KernelUse::Gtp => "GTP",
+            KernelUse::Bareudp => "bareudp",
+            KernelUse::Rxrpc => "RxRPC (AFS)",
+            KernelUse::Rdma => "RDMA over Ethernet",
+            KernelUse::Tipc => "TIPC",
+            KernelUse::Dlm => "DLM",
+            KernelUse::Ocfs2 => "OCFS2",
+            KernelUse::Nvme => "NVMe over TCP",
+            KernelUse::Rds => "RDS",
             KernelUse::Other => "kernel",
         }
     }

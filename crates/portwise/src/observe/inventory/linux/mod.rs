@@ -5,6 +5,7 @@ mod describe;
 mod forward;
 pub(in crate::observe) mod holders;
 mod in_flight;
+mod kernel;
 mod list;
 mod netns;
 mod supervisor;
@@ -119,6 +120,7 @@ fn find_holders(proc: &Proc, query: &Query, inventory: &mut Inventory, mut forks
     for _ in 0..ATTEMPTS {
         holders::find(proc, query, inventory);
         drop_ended(query, inventory);
+        kernel::tell(inventory);
         let now = proc.last_pid().ok();
         if now == forks || !inventory.sockets.iter().any(is_lost) {
             return;
