@@ -1,12 +1,9 @@
 //! A walk over the sockets of a network namespace within the kernel (`bpf_iter_tcp`,
 //! `bpf_iter_udp`), which returns those that the kernel itself made.
 
-use std::sync::OnceLock;
-
+use super::layout::{Type, Types, layouts};
 use super::program::{Program, R0, R1, R2, R3, R4, R5, R6, R9, R10, Size};
-use super::task_file::{bit_field, offset, unexpected};
 use crate::Error;
-use crate::btf::{Btf, Found, Kind, Vmlinux};
 
 /// A socket that no program made.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,12 +29,7 @@ pub enum Protocol {
 /// # Errors
 /// Those of [`super::task_file::sockets`].
 pub fn sockets(protocol: Protocol) -> Result<Vec<KernelSocket>, Error> {
-    static LAYOUT: OnceLock<Result<Layout, Error>> = OnceLock::new();
-    let layout = LAYOUT.get_or_init(|| {
-        let vmlinux = Vmlinux::open()?;
-        Layout::read(&Btf::parse(&vmlinux)?.find(&TYPES)?)
-    });
-    let layout = layout.as_ref().map_err(Clone::clone)?;
+    let layout = layouts()?.kernel.as_ref().map_err(Clone::clone)?;
     let written = match protocol {
         Protocol::Tcp => layout.tcp().run(layout.tcp_iterator)?,
         Protocol::Udp => layout.udp().run(layout.udp_iterator)?,
@@ -55,15 +47,8 @@ fn parse(written: &[u8]) -> Vec<KernelSocket> {
     String::from_utf8_lossy(written).lines().filter_map(socket).collect()
 }
 
-const TYPES: [(&str, Kind); 5] = [
-    ("bpf_iter_tcp", Kind::FUNC),
-    ("bpf_iter_udp", Kind::FUNC),
-    ("sock", Kind::STRUCT),
-    ("tcp_sock", Kind::STRUCT),
-    ("udp_sock", Kind::STRUCT),
-];
-
-struct Layout {
+/// Where the kernel keeps what is asked for.
+pub(super) struct Layout {
     tcp_iterator: u32,
     udp_iterator: u32,
     state: i16,
@@ -75,28 +60,20 @@ struct Layout {
 }
 
 impl Layout {
-    fn read(btf: &Found<'_>) -> Result<Layout, Error> {
-        const SOCK: usize = 2;
-        const TCP: usize = 3;
-        const UDP: usize = 4;
-        let iterator = |at, name| btf.id(at).ok_or_else(|| unexpected(name));
-        let (byte, shift, _) = bit_field(btf, SOCK, &["sk_kern_sock"])?;
+    pub(super) fn read(types: &Types<'_>) -> Result<Layout, Error> {
+        let (byte, shift, _) = types.bit_field(Type::Sock, &["sk_kern_sock"])?;
         // A socket of either protocol begins with a plain one.
-        for (structure, path) in
-            [(TCP, &["inet_conn", "icsk_inet", "sk"][..]), (UDP, &["inet", "sk"])]
-        {
-            if btf.member(structure, path).is_none_or(|member| member.bit != 0) {
-                return Err(unexpected("sk"));
-            }
-        }
+        types.begins_with(Type::TcpSock, &["inet_conn", "icsk_inet", "sk"])?;
+        types.begins_with(Type::UdpSock, &["inet", "sk"])?;
+        let cookie = ["__sk_common", "skc_cookie", "counter"];
         Ok(Layout {
-            tcp_iterator: iterator(0, "bpf_iter_tcp")?,
-            udp_iterator: iterator(1, "bpf_iter_udp")?,
-            state: offset(btf, SOCK, &["__sk_common", "skc_state"], 1)?,
-            cookie: offset(btf, SOCK, &["__sk_common", "skc_cookie", "counter"], 8)?,
+            tcp_iterator: types.id(Type::IterTcp)?,
+            udp_iterator: types.id(Type::IterUdp)?,
+            state: types.offset(Type::Sock, &["__sk_common", "skc_state"], 1)?,
+            cookie: types.offset(Type::Sock, &cookie, 8)?,
             of_kernel: (byte, 1 << shift),
-            data_ready: offset(btf, SOCK, &["sk_data_ready"], 8)?,
-            encap_rcv: offset(btf, UDP, &["encap_rcv"], 8)?,
+            data_ready: types.offset(Type::Sock, &["sk_data_ready"], 8)?,
+            encap_rcv: types.offset(Type::UdpSock, &["encap_rcv"], 8)?,
         })
     }
 

@@ -3,6 +3,7 @@
 
 mod bind;
 pub mod kernel;
+mod layout;
 mod program;
 pub mod task_file;
 pub mod tasks;

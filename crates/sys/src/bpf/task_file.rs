@@ -1,11 +1,9 @@
 //! A walk over the open files of all processes within the kernel (`bpf_iter_task_file`), which
 //! returns the sockets among them.
 
-use std::sync::OnceLock;
-
+use super::layout::{Type, Types, layouts, unexpected};
 use super::program::{Program, R0, R1, R2, R3, R6, R7, R8, R9, R10, Size};
-use crate::btf::{Btf, Found, Kind, Member, Vmlinux};
-use crate::{Errno, Error};
+use crate::Error;
 
 /// Which sockets to return.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -60,13 +58,13 @@ const RECORD: usize = 48;
 /// `ENOENT` without BTF; `EPERM`; `EOPNOTSUPP` if the structures of this kernel are not those
 /// expected; `EINVAL`, `EACCES` if it does not accept the program.
 pub fn sockets(filter: &Filter) -> Result<Vec<OpenSocket>, Error> {
-    let layout = Layout::of_this_kernel()?;
+    let layout = layouts()?.task_file.as_ref().map_err(Clone::clone)?;
     let written = layout.program(filter).run(layout.iterator)?;
     Ok(written.chunks_exact(RECORD).map(|record| layout.record(record)).collect())
 }
 
 /// Where the kernel keeps what is asked for.
-struct Layout {
+pub(super) struct Layout {
     iterator: u32,
     tgid: i16,
     group_leader: i16,
@@ -88,97 +86,32 @@ struct Layout {
     v6only: u32,
 }
 
-const TYPES: [(&str, Kind); 7] = [
-    ("bpf_iter_task_file", Kind::FUNC),
-    ("task_struct", Kind::STRUCT),
-    ("file", Kind::STRUCT),
-    ("inode", Kind::STRUCT),
-    ("socket", Kind::STRUCT),
-    ("sock", Kind::STRUCT),
-    ("net", Kind::STRUCT),
-];
-
-/// The offset of a member that has this size in bytes, small enough for an instruction.
-pub(super) fn offset(
-    btf: &Found<'_>,
-    structure: usize,
-    path: &[&str],
-    size: u32,
-) -> Result<i16, Error> {
-    let name = path.last().copied().unwrap_or_default();
-    let fits = |m: &Member| m.size == Some(size) && m.bits.is_none() && m.bit.is_multiple_of(8);
-    short(btf.member(structure, path).filter(fits).ok_or_else(|| unexpected(name))?, name)
-}
-
-/// The byte that a bit field is in, how far its lowest bit is from that of the byte, and a mask of as
-/// many bits as it has.
-pub(super) fn bit_field(
-    btf: &Found<'_>,
-    structure: usize,
-    path: &[&str],
-) -> Result<(i16, u32, u32), Error> {
-    let name = path.last().copied().unwrap_or_default();
-    let field = btf.member(structure, path).and_then(|member| Some((member, member.bits?)));
-    let (member, count) = field.ok_or_else(|| unexpected(name))?;
-    let low = member.bit % 8;
-    let shift = match cfg!(target_endian = "little") {
-        true => Some(low),
-        false => 8u32.checked_sub(low + count),
-    };
-    let shift = shift.filter(|_| low + count <= 8).ok_or_else(|| unexpected(name))?;
-    Ok((short(member, name)?, shift, (1 << count) - 1))
-}
-
-fn short(member: Member, name: &str) -> Result<i16, Error> {
-    i16::try_from(member.byte()).map_err(|_| unexpected(name))
-}
-
-/// The error that says that the kernel has no such member where it is expected.
-pub(super) fn unexpected(what: &str) -> Error {
-    Error::about("btf", Errno::EOPNOTSUPP, what)
-}
-
 impl Layout {
-    /// That of the running kernel, read once.
-    fn of_this_kernel() -> Result<&'static Layout, Error> {
-        static LAYOUT: OnceLock<Result<Layout, Error>> = OnceLock::new();
-        let layout = LAYOUT.get_or_init(|| {
-            let vmlinux = Vmlinux::open()?;
-            Layout::read(&Btf::parse(&vmlinux)?.find(&TYPES)?)
-        });
-        layout.as_ref().map_err(Clone::clone)
-    }
-
-    fn read(btf: &Found<'_>) -> Result<Layout, Error> {
-        const TASK: usize = 1;
-        const FILE: usize = 2;
-        const INODE: usize = 3;
-        const SOCKET: usize = 4;
-        const SOCK: usize = 5;
-        const NET: usize = 6;
-        let at = |structure, path: &[&str], size| offset(btf, structure, path, size);
-        let bits = |name| bit_field(btf, SOCK, &["__sk_common", name]);
+    pub(super) fn read(types: &Types<'_>) -> Result<Layout, Error> {
+        use Type::{File, Inode, Net, Sock, Socket, Task};
+        let at = |of, path: &[&str], size| types.offset(of, path, size);
+        let bits = |name| types.bit_field(Sock, &["__sk_common", name]);
         let (reuse, reuseport, v6only) =
             (bits("skc_reuse")?, bits("skc_reuseport")?, bits("skc_ipv6only")?);
         if reuseport.0 != reuse.0 || v6only.0 != reuse.0 {
             return Err(unexpected("skc_reuse"));
         }
         Ok(Layout {
-            iterator: btf.id(0).ok_or_else(|| unexpected("bpf_iter_task_file"))?,
-            tgid: at(TASK, &["tgid"], 4)?,
-            group_leader: at(TASK, &["group_leader"], 8)?,
-            start_boottime: at(TASK, &["start_boottime"], 8)?,
-            inode: at(FILE, &["f_inode"], 8)?,
-            number: at(INODE, &["i_ino"], 8)?,
-            sk: at(SOCKET, &["sk"], 8)?,
-            family: at(SOCK, &["__sk_common", "skc_family"], 2)?,
-            state: at(SOCK, &["__sk_common", "skc_state"], 1)?,
-            port: at(SOCK, &["__sk_common", "skc_num"], 2)?,
-            net: at(SOCK, &["__sk_common", "skc_net", "net"], 8)?,
-            net_inode: at(NET, &["ns", "inum"], 4)?,
-            cookie: at(SOCK, &["__sk_common", "skc_cookie", "counter"], 8)?,
-            group: at(SOCK, &["sk_reuseport_cb"], 8)?,
-            queued: at(SOCK, &["sk_receive_queue", "qlen"], 4)?,
+            iterator: types.id(Type::IterTaskFile)?,
+            tgid: at(Task, &["tgid"], 4)?,
+            group_leader: at(Task, &["group_leader"], 8)?,
+            start_boottime: at(Task, &["start_boottime"], 8)?,
+            inode: at(File, &["f_inode"], 8)?,
+            number: at(Inode, &["i_ino"], 8)?,
+            sk: at(Socket, &["sk"], 8)?,
+            family: at(Sock, &["__sk_common", "skc_family"], 2)?,
+            state: at(Sock, &["__sk_common", "skc_state"], 1)?,
+            port: at(Sock, &["__sk_common", "skc_num"], 2)?,
+            net: at(Sock, &["__sk_common", "skc_net", "net"], 8)?,
+            net_inode: at(Net, &["ns", "inum"], 4)?,
+            cookie: at(Sock, &["__sk_common", "skc_cookie", "counter"], 8)?,
+            group: at(Sock, &["sk_reuseport_cb"], 8)?,
+            queued: at(Sock, &["sk_receive_queue", "qlen"], 4)?,
             flags: reuse.0,
             reuse: (reuse.1, reuse.2),
             reuseport: reuseport.1,

@@ -1,12 +1,9 @@
 //! A walk over all processes within the kernel (`bpf_iter_task`), which returns the network
 //! namespace of each.
 
-use std::sync::OnceLock;
-
+use super::layout::{Type, Types, layouts};
 use super::program::{Program, R0, R1, R2, R3, R6, R7, R10, Size};
-use super::task_file::{offset, unexpected};
 use crate::Error;
-use crate::btf::{Btf, Found, Kind, Vmlinux};
 
 /// Where a process is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,25 +16,13 @@ pub struct InNetwork {
 
 const RECORD: usize = 8;
 
-const TYPES: [(&str, Kind); 4] = [
-    ("bpf_iter_task", Kind::FUNC),
-    ("task_struct", Kind::STRUCT),
-    ("nsproxy", Kind::STRUCT),
-    ("net", Kind::STRUCT),
-];
-
 /// Returns the network namespace of every process of the caller's pid namespace, by pid. Takes a
 /// millisecond, and 0.2 µs for each thread. Needs what [`super::task_file::sockets`] needs.
 ///
 /// # Errors
 /// Those of [`super::task_file::sockets`].
 pub fn network_namespaces() -> Result<Vec<InNetwork>, Error> {
-    static LAYOUT: OnceLock<Result<Layout, Error>> = OnceLock::new();
-    let layout = LAYOUT.get_or_init(|| {
-        let vmlinux = Vmlinux::open()?;
-        Layout::read(&Btf::parse(&vmlinux)?.find(&TYPES)?)
-    });
-    let layout = layout.as_ref().map_err(Clone::clone)?;
+    let layout = layouts()?.tasks.as_ref().map_err(Clone::clone)?;
     let written = layout.program().run(layout.iterator)?;
     let word =
         |bytes: &[u8], at: usize| u32::from_ne_bytes([0, 1, 2, 3].map(|byte| bytes[at + byte]));
@@ -45,7 +30,8 @@ pub fn network_namespaces() -> Result<Vec<InNetwork>, Error> {
     Ok(written.chunks_exact(RECORD).map(record).collect())
 }
 
-struct Layout {
+/// Where the kernel keeps what is asked for.
+pub(super) struct Layout {
     iterator: u32,
     tgid: i16,
     pid: i16,
@@ -55,17 +41,14 @@ struct Layout {
 }
 
 impl Layout {
-    fn read(btf: &Found<'_>) -> Result<Layout, Error> {
-        const TASK: usize = 1;
-        const NSPROXY: usize = 2;
-        const NET: usize = 3;
+    pub(super) fn read(types: &Types<'_>) -> Result<Layout, Error> {
         Ok(Layout {
-            iterator: btf.id(0).ok_or_else(|| unexpected("bpf_iter_task"))?,
-            tgid: offset(btf, TASK, &["tgid"], 4)?,
-            pid: offset(btf, TASK, &["pid"], 4)?,
-            nsproxy: offset(btf, TASK, &["nsproxy"], 8)?,
-            net: offset(btf, NSPROXY, &["net_ns"], 8)?,
-            inode: offset(btf, NET, &["ns", "inum"], 4)?,
+            iterator: types.id(Type::IterTask)?,
+            tgid: types.offset(Type::Task, &["tgid"], 4)?,
+            pid: types.offset(Type::Task, &["pid"], 4)?,
+            nsproxy: types.offset(Type::Task, &["nsproxy"], 8)?,
+            net: types.offset(Type::NsProxy, &["net_ns"], 8)?,
+            inode: types.offset(Type::Net, &["ns", "inum"], 4)?,
         })
     }
 

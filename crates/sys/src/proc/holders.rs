@@ -61,7 +61,7 @@ impl Proc {
     /// Those of open(2) on `/proc`. A process that cannot be looked into is counted, one that
     /// ends meanwhile is left out.
     pub fn holders(&self, wanted: &HashSet<u64>) -> Result<Holders, Error> {
-        self.search(wanted, None)
+        self.search(wanted, None, self.pids()?)
     }
 
     /// Looks into processes until a descriptor of each wanted socket is found: there may be more.
@@ -69,20 +69,28 @@ impl Proc {
     /// # Errors
     /// Those of [`Proc::holders`].
     pub fn first_holders(&self, wanted: &HashSet<u64>) -> Result<Holders, Error> {
-        self.search(wanted, Some(Mutex::new(wanted.clone())))
+        self.search(wanted, Some(Mutex::new(wanted.clone())), self.pids()?)
+    }
+
+    /// Looks into these processes only.
+    ///
+    /// # Errors
+    /// Those of [`Proc::holders`].
+    pub fn holders_among(&self, wanted: &HashSet<u64>, pids: Vec<u32>) -> Result<Holders, Error> {
+        self.search(wanted, None, pids)
     }
 
     fn search(
         &self,
         wanted: &HashSet<u64>,
         missing: Option<Mutex<HashSet<u64>>>,
+        pids: Vec<u32>,
     ) -> Result<Holders, Error> {
         // As many processes as one thread does in the time that it takes to start another.
         const BATCH: usize = 64;
         let path = self.path("proc");
         let proc = open(&path, DIRECTORY, Mode::empty())
             .map_err(|e| Error::about("open", Errno(e.raw_os_error()), path.to_string_lossy()))?;
-        let pids = self.pids()?;
         let walk = Walk { proc, pids, wanted, missing, next: AtomicUsize::new(0) };
         let threads = processors().min(walk.pids.len() / BATCH).clamp(1, 8);
         let (mut found, mut hidden) = (Vec::new(), 0);

@@ -9,7 +9,7 @@ use portwise_sys::{
     bpf::task_file::{self, Filter},
     caps,
     ns::{self, Kind},
-    proc::Proc,
+    proc::{self, Proc},
     unix,
 };
 
@@ -111,11 +111,8 @@ fn by_proc(proc: &Proc, wanted: &Wanted, search: &mut Search) -> Vec<Hold> {
         return Vec::new();
     };
     (search.hidden, search.hidepid) = (found.hidden, found.hidepid);
-    let holds = found.found.iter().map(|h| Hold {
-        inode: h.inode,
-        holder: Holder { pid: h.pid, start: h.start, fd: h.fd, how: How::Open },
-        options: None,
-    });
+    let holds =
+        found.found.iter().map(|h| Hold { inode: h.inode, holder: holder(h), options: None });
     let (holds, carriers) = holds.partition(|hold| wanted.sockets.contains_key(&hold.inode));
     search.holds = holds;
     carriers
@@ -229,6 +226,26 @@ pub(super) fn find(proc: &Proc, query: &Query, inventory: &mut Inventory) {
             socket.no_holder = Some(reason);
         }
     }
+}
+
+/// Looks for the holders of sockets that nobody was found to hold in some processes more.
+pub(super) fn find_in_new(proc: &Proc, inventory: &mut Inventory, is_new: impl Fn(u32) -> bool) {
+    let lost = |s: &&mut Socket| s.no_holder == Some(NoHolder::NotFound);
+    let wanted: HashSet<u64> =
+        inventory.sockets.iter_mut().filter(lost).filter_map(|s| s.inode).collect();
+    let new = proc.pids().unwrap_or_default().into_iter().filter(|&pid| is_new(pid)).collect();
+    let Ok(found) = proc.holders_among(&wanted, new) else { return };
+    for socket in inventory.sockets.iter_mut().filter(lost) {
+        let of_it = found.found.iter().filter(|holder| Some(holder.inode) == socket.inode);
+        socket.holders.extend(of_it.map(holder));
+        if !socket.holders.is_empty() {
+            socket.no_holder = None;
+        }
+    }
+}
+
+fn holder(found: &proc::Holder) -> Holder {
+    Holder { pid: found.pid, start: found.start, fd: found.fd, how: How::Open }
 }
 
 /// Where the sockets with each inode are, by inode, and the cookies they have. An MPTCP socket and

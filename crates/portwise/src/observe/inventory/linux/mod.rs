@@ -114,24 +114,26 @@ fn is_lost(socket: &Socket) -> bool {
 }
 
 /// Finds the holders. A socket may be handed to a new process where the search has already been;
-/// so what was not found is looked for again if a process was started meanwhile.
-fn find_holders(proc: &Proc, query: &Query, inventory: &mut Inventory, mut forks: Option<u32>) {
-    const ATTEMPTS: usize = 3;
+/// so what was not found is looked for again in the processes that were started meanwhile, after
+/// `last`.
+fn find_holders(proc: &Proc, query: &Query, inventory: &mut Inventory, mut last: Option<u32>) {
+    const ATTEMPTS: usize = 4;
+    holders::find(proc, query, inventory);
     for _ in 0..ATTEMPTS {
-        holders::find(proc, query, inventory);
         drop_ended(query, inventory);
         kernel::tell(inventory);
         let now = proc.last_pid().ok();
-        if now == forks || !inventory.sockets.iter().any(is_lost) {
+        let (Some(before), Some(after)) = (last, now) else { return };
+        if before == after || !inventory.sockets.iter().any(is_lost) {
             return;
         }
-        forks = now;
-        for socket in inventory.sockets.iter_mut().filter(|socket| is_lost(socket)) {
-            socket.no_holder = Some(NoHolder::NotAsked);
-        }
+        holders::find_in_new(proc, inventory, |pid| match before < after {
+            true => before < pid && pid <= after,
+            // The numbers have begun anew.
+            false => before < pid || pid <= after,
+        });
+        last = now;
     }
-    holders::find(proc, query, inventory);
-    drop_ended(query, inventory);
 }
 
 /// Drops the sockets that nobody was found to hold because they were closed meanwhile.
