@@ -40,11 +40,15 @@ look() {
     local all=(/proc/[0-9]*) links
     processes=${#all[@]}
     links=(/sys/class/net/*)
-    mapfile -t mounts </proc/self/mountinfo
-    state="$processes processes, $(($(</proc/self/net/dev wc -l) - 2)) devices, ${#mounts[@]} mounts"
+    new=0
+    # One that goes when somebody else removes its directory is not ours.
+    while read -r id _ _ _ at _; do [[ ${mounts[$id $at]:-} ]] || new=$((new + 1)); done </proc/self/mountinfo
+    state="$processes processes, $(($(</proc/self/net/dev wc -l) - 2)) devices, $new new mounts"
 }
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
+declare -A mounts
+while read -r id _ _ _ at _; do mounts[$id $at]=there; done </proc/self/mountinfo
 look
 before=$state
 

@@ -387,10 +387,11 @@ fn really_traced(checker: &mut Checker) {
     let there = tempfile::tempdir().unwrap();
     let file = there.path().join("told");
     let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_portwise"));
-    let run = command.args(["trace", "-qv", "-o"]).arg(&file).args(["--", "perl", "-e", SCRIPT]);
+    let run = command.args(["trace", "-v", "-o"]).arg(&file).args(["--", "perl", "-e", SCRIPT]);
     let run = run.output().expect("the binary was built");
     if run.status.code() == Some(2) {
         let said = String::from_utf8_lossy(&run.stderr).into_owned();
+        assert!(!said.contains("--help"), "the command line is wrong: {said}");
         return portwise_sys::not_run!("the JSON of trace: {}", said.trim());
     }
     let schema = schema("trace.json");
