@@ -44,8 +44,16 @@ pub(super) struct Candidates<'a> {
     pub(super) else_: Option<Reached>,
 }
 
-/// Connects from `room`, and finds out to whom.
+/// Connects from `room`, and finds out to whom. Silence is asked once more: a machine under load
+/// may lose a packet, or answer too late.
 pub(super) fn connect(room: &Room, to: Destination, candidates: &Candidates<'_>) -> Reached {
+    match connect_once(room, to, candidates) {
+        Reached::TimedOut => connect_once(room, to, candidates),
+        reached => reached,
+    }
+}
+
+fn connect_once(room: &Room, to: Destination, candidates: &Candidates<'_>) -> Reached {
     let client = match room.run(move || client(to)) {
         Ok(client) => client,
         Err(errno) => return failed(errno),

@@ -4,6 +4,8 @@ use std::{
     collections::BTreeSet,
     fs,
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
+    thread,
+    time::{Duration, Instant},
 };
 
 use portwise_model::{IfAddr, LocalRoute, RouteKind};
@@ -11,7 +13,7 @@ use portwise_sys::{
     Errno, Error,
     ns::{self, Namespace},
     proc::Proc,
-    rtnetlink::{RT_TABLE_LOCAL, Route, RtNetlink},
+    rtnetlink::{Address, RT_TABLE_LOCAL, Route, RtNetlink},
 };
 
 use super::{
@@ -28,6 +30,10 @@ const FAR6: [Ipv6Addr; 2] =
     [Ipv6Addr::new(0x2001, 2, 0, 0, 0, 0, 0, 0), Ipv6Addr::new(0x2001, 2, 0, 1, 0, 0, 0, 0)];
 const FAR4_PREFIX: u8 = 30;
 const FAR6_PREFIX: u8 = 64;
+
+/// How long links may take to carry packets, and how often they are looked at.
+const LINK_UP: Duration = Duration::from_secs(3);
+const STEP: Duration = Duration::from_millis(5);
 
 /// The copy. It vanishes when this is dropped, and with the process however that ends.
 pub(super) struct Stage {
@@ -67,7 +73,23 @@ impl Stage {
         }
         let mut stage = Stage { host, neighbour, far: None, left_out };
         stage.add_far(blueprint)?;
+        stage.wait_for_links()?;
         Ok(stage)
+    }
+
+    /// A link carries packets a moment after both of its ends are up, and IPv6 takes note of it
+    /// later still: until then an address answers nobody.
+    fn wait_for_links(&mut self) -> Result<(), Trouble> {
+        let end = Instant::now() + LINK_UP;
+        for room in [Some(&self.host), self.neighbour.as_ref(), self.far.as_ref()] {
+            let Some(room) = room else { continue };
+            self.left_out.extend(room.run(move || {
+                let mut builder = Builder::new()?;
+                builder.wait_for_links(end);
+                Ok::<_, Trouble>(builder.left_out)
+            })?);
+        }
+        Ok(())
     }
 
     fn add_far(&mut self, blueprint: &Blueprint) -> Result<(), Trouble> {
@@ -306,6 +328,31 @@ impl Builder {
             self.check(|| format!("{ip} behind the neighbour"), added);
         }
         Some(at)
+    }
+
+    /// Waits until every interface that is up is running, and every address is ready.
+    fn wait_for_links(&mut self, end: Instant) {
+        loop {
+            let mut waiting: Vec<String> = self
+                .net
+                .links()
+                .unwrap_or_default()
+                .into_iter()
+                .filter(|link| link.is_up() && !link.is_loopback() && !link.is_running())
+                .map(|link| format!("interface {} carries no packets", link.name))
+                .collect();
+            let addresses = self.net.addresses().unwrap_or_default();
+            let is_tentative = |a: &&Address| a.flags & Address::IFA_F_TENTATIVE != 0;
+            let tentative = addresses.iter().filter(is_tentative);
+            waiting.extend(tentative.map(|address| format!("{} is not ready", address.local)));
+            if waiting.is_empty() {
+                return;
+            }
+            if Instant::now() > end {
+                return self.left_out.extend(waiting);
+            }
+            thread::sleep(STEP);
+        }
     }
 
     fn default_route(&mut self, router: IpAddr, device: u32) {
