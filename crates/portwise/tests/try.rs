@@ -10,6 +10,8 @@ use std::{
     net::{Ipv4Addr, TcpListener, UdpSocket},
     path::Path,
     process::{Command, Output},
+    thread,
+    time::{Duration, Instant},
 };
 
 use serde_json::Value;
@@ -217,6 +219,11 @@ fn nothing_that_a_server_started_stays() {
         let Some((value, status)) = tried(&args.concat()) else { return };
         assert_eq!(status, 1, "{value:#}");
         assert_eq!(value["answers"][0]["server"]["ended"]["status"], 0, "{value:#}");
+        // What was killed takes a moment to end.
+        let end = Instant::now() + Duration::from_secs(5);
+        while is_running(&number) && Instant::now() < end {
+            thread::sleep(Duration::from_millis(20));
+        }
         assert!(!is_running(&number), "{here:?}");
     }
 }
