@@ -193,3 +193,18 @@ fn bad_input_is_one_line() {
         assert!(err.contains(said) && err.lines().count() == 1, "{args:?}: {err}");
     }
 }
+
+/// A few random firewalls; many are tried by `.ci/run`.
+#[test]
+fn packets_end_where_it_is_said() {
+    let run = Command::new(env!("CARGO_BIN_EXE_portwise"))
+        .args(["conform", "--random-rules", "4", "--within", "20"])
+        .output()
+        .unwrap();
+    let (out, err) = (String::from_utf8_lossy(&run.stdout), String::from_utf8_lossy(&run.stderr));
+    if run.status.code() == Some(2) {
+        return portwise_sys::not_run!("packets through random rules: {}", err.trim());
+    }
+    assert_eq!(run.status.code(), Some(0), "{out}");
+    assert!(out.contains(" 0 disagree"), "{out}");
+}

@@ -312,6 +312,8 @@ complete -c portwise -n "__fish_portwise_using_subcommand run" -s v -l verbose -
 complete -c portwise -n "__fish_portwise_using_subcommand run" -s q -l quiet -d 'Say less: why only its first line, check nothing but the exit status'
 complete -c portwise -n "__fish_portwise_using_subcommand run" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c portwise -n "__fish_portwise_using_subcommand conform" -l random -d 'Play N random scenarios on the model and on the running kernel, in private network namespaces' -r
+complete -c portwise -n "__fish_portwise_using_subcommand conform" -l random-rules -d 'Send packets through N random rulesets of the firewall, in private network namespaces, and hold against each where `reach` says it ends; as root, with ip, nft and iptables' -r
+complete -c portwise -n "__fish_portwise_using_subcommand conform" -l within -d 'With --random-rules: start no ruleset after so many seconds' -r
 complete -c portwise -n "__fish_portwise_using_subcommand conform" -l seed -d 'With --random: which scenarios; the same seed gives the same ones everywhere' -r
 complete -c portwise -n "__fish_portwise_using_subcommand conform" -l skip -d 'With --random: leave out the first N of them' -r
 complete -c portwise -n "__fish_portwise_using_subcommand conform" -l jobs -d 'With --random or --live: how many threads; one for each processor by default' -r

@@ -7,6 +7,8 @@ pub mod lab;
 #[cfg(target_os = "linux")]
 pub mod launch;
 #[cfg(target_os = "linux")]
+pub mod packets;
+#[cfg(target_os = "linux")]
 pub mod trace;
 #[cfg(target_os = "linux")]
 pub mod trial;

@@ -23,18 +23,27 @@ use crate::{
 #[cfg(target_os = "linux")]
 mod live;
 #[cfg(target_os = "linux")]
+mod packets;
+#[cfg(target_os = "linux")]
 mod random;
 
 /// Arguments of `conform`.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Args {
     /// Scenario files: one JSON object a line, `.gz` or plain
-    #[arg(value_name = "FILE", required_unless_present = "random")]
+    #[arg(value_name = "FILE", required_unless_present_any = ["random", "random_rules"])]
     pub files: Vec<PathBuf>,
     /// Play N random scenarios on the model and on the running kernel, in private network
     /// namespaces
     #[arg(long, value_name = "N", conflicts_with = "files")]
     pub random: Option<u64>,
+    /// Send packets through N random rulesets of the firewall, in private network namespaces, and
+    /// hold against each where `reach` says it ends; as root, with ip, nft and iptables
+    #[arg(long, value_name = "N", conflicts_with_all = ["files", "random"])]
+    pub random_rules: Option<u64>,
+    /// With --random-rules: start no ruleset after so many seconds
+    #[arg(long, value_name = "SECONDS", requires = "random_rules")]
+    pub within: Option<u64>,
     /// With --random: which scenarios; the same seed gives the same ones everywhere
     #[arg(long, value_name = "S", default_value_t = 1)]
     pub seed: u64,
@@ -108,6 +117,9 @@ pub fn run(args: &Args, global: &Global, output: &mut Output<'_>) -> Result<u8, 
     if let Some(count) = args.random {
         return random(args, count, global, output);
     }
+    if let Some(count) = args.random_rules {
+        return packets(args, count, global, output);
+    }
     let mut counts = Counts::default();
     let kernel = if args.live {
         Some(live(args, global, &mut counts)?)
@@ -132,11 +144,18 @@ pub fn run(args: &Args, global: &Global, output: &mut Output<'_>) -> Result<u8, 
 #[cfg(target_os = "linux")]
 use live::run as live;
 #[cfg(target_os = "linux")]
+use packets::run as packets;
+#[cfg(target_os = "linux")]
 use random::run as random;
 
 #[cfg(not(target_os = "linux"))]
 fn live(_: &Args, _: &Global, _: &mut Counts) -> Result<String, Trouble> {
     Err(Trouble::new("--live: the running kernel is asked on Linux only"))
+}
+
+#[cfg(not(target_os = "linux"))]
+fn packets(_: &Args, _: u64, _: &Global, _: &mut Output<'_>) -> Result<u8, Trouble> {
+    Err(Trouble::new("--random-rules: the running kernel is asked on Linux only"))
 }
 
 #[cfg(not(target_os = "linux"))]

@@ -30,8 +30,24 @@ impl Walk<'_, '_> {
         for station in stations(self.env.rules, hook, packet.is_v6()) {
             match station {
                 Station::Conntrack => track(packet),
-                Station::Nat => self.nat(hook, packet)?,
-                Station::Chain(chain) => self.chain(chain, packet, hook)?,
+                Station::Nat => {
+                    let before = packet.tuple.dst;
+                    self.nat(hook, packet)?;
+                    if hook == Hook::Output && packet.tuple.dst != before {
+                        packet.route_again = Some(packet.mark);
+                    }
+                }
+                Station::Chain(chain) => {
+                    let seen = |packet: &Packet| (packet.mark, packet.tuple.src, packet.tuple.dst);
+                    let before = seen(packet);
+                    self.chain(chain, packet, hook)?;
+                    // Of what is made here, only chains for it make the kernel route again.
+                    let kind = self.env.rules.chains[chain].base.as_ref().map(|base| base.kind);
+                    let routes = hook == Hook::Output && kind == Some(ChainKind::Route);
+                    if routes && seen(packet) != before {
+                        packet.route_again = Some(packet.mark);
+                    }
+                }
             }
         }
         Ok(())

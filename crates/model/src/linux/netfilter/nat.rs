@@ -168,7 +168,7 @@ impl Walk<'_, '_> {
 
     /// Takes the address of the device it leaves by as source.
     pub(super) fn masquerade(&mut self, at: At, packet: &mut Packet, hook: Hook) -> Next {
-        match address_on(self.env.network, packet.oif, packet.tuple.dst) {
+        match source_for(self.env.network, packet.oif, packet.tuple.dst) {
             Some(ip) => {
                 let to = To { addr: Some((ip, ip)), ..To::default() };
                 self.rewrite(NatKind::Snat, to, at, packet, hook)
@@ -226,17 +226,59 @@ fn first_of(network: &Network, device: u32, is_v6: bool) -> Option<IpAddr> {
     own.find(|a| a.ip.is_ipv6() == is_v6).map(|a| a.ip)
 }
 
-/// The address that the host has on a device, best one in the network of `near`, else one that
-/// reaches as far.
+/// The address that the host has on a device, one that reaches as far as `near`.
 pub(super) fn address_on(network: &Network, device: u32, near: IpAddr) -> Option<IpAddr> {
-    let own = || {
-        let on = network.addresses.iter().filter(move |a| a.device == device);
-        on.filter(move |a| a.ip.is_ipv6() == near.is_ipv6())
-    };
     let is_link = |ip: IpAddr| matches!(ip, IpAddr::V6(v6) if v6.is_unicast_link_local());
-    let same = own().find(|a| near.is_ipv6() && a.is_neighbour(near));
-    let same = same.or_else(|| own().find(|a| is_link(a.ip) == is_link(near)));
-    same.map(|a| a.ip)
+    let on = network.addresses.iter().filter(|a| a.device == device);
+    let mut on = on.filter(|a| a.ip.is_ipv6() == near.is_ipv6());
+    on.find(|a| is_link(a.ip) == is_link(near)).map(|a| a.ip)
+}
+
+/// The source address that the kernel chooses for a packet to `to` by a device.
+fn source_for(network: &Network, device: u32, to: IpAddr) -> Option<IpAddr> {
+    match to {
+        IpAddr::V4(_) => {
+            let wide =
+                || network.addresses.iter().filter(|a| a.ip.is_ipv4() && !a.ip.is_loopback());
+            let on = || wide().filter(|a| a.device == device);
+            on().find(|a| a.is_neighbour(to)).or_else(|| on().next()).or_else(|| wide().next())
+        }
+        IpAddr::V6(to) => {
+            // RFC 6724: the same, the same scope, the same device, the same kind, most bits.
+            let rank = |ip: Ipv6Addr, on: u32| {
+                let scope = scope(ip) == scope(to);
+                let same = (ip.to_bits() ^ to.to_bits()).leading_zeros();
+                (ip == to, scope, on == device, label(ip) == label(to), same)
+            };
+            let rank = |a: &&crate::linux::route::Address| match a.ip {
+                IpAddr::V6(ip) => Some(rank(ip, a.device)),
+                IpAddr::V4(_) => None,
+            };
+            network.addresses.iter().filter(|a| a.ip.is_ipv6()).max_by_key(rank)
+        }
+    }
+    .map(|a| a.ip)
+}
+
+const fn scope(ip: Ipv6Addr) -> u8 {
+    if ip.is_loopback() {
+        1
+    } else if ip.is_unicast_link_local() {
+        2
+    } else {
+        14
+    }
+}
+
+/// The labels of the kernel's default table, as far as addresses of hosts go.
+const fn label(ip: Ipv6Addr) -> u8 {
+    if ip.is_loopback() {
+        0
+    } else if ip.is_unique_local() {
+        5
+    } else {
+        1
+    }
 }
 
 /// The address with its network part taken from `low`; where `low` and `high` differ, it stays.

@@ -114,6 +114,8 @@ pub struct Packet {
     pub local: bool,
     /// `PACKET_HOST` 0, `PACKET_BROADCAST` 1, `PACKET_MULTICAST` 2.
     pub kind: u8,
+    /// The mark with which a rule made the kernel route it again, if one did.
+    pub route_again: Option<u32>,
     /// The socket that a transparent proxy rule gave it to.
     pub given_to: Option<SocketId>,
     /// What rules put into sets on the way, by set.
@@ -159,6 +161,7 @@ impl Packet {
             owner: None,
             local: false,
             kind: 0,
+            route_again: None,
             given_to: None,
             added: BTreeSet::new(),
         }

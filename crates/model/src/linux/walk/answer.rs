@@ -7,7 +7,7 @@ use crate::{
     ReachOutcome, Socket, Stopper, WayEnd,
     linux::{
         netfilter::{ACK, Hook, Owner, Packet, Port, RST, SYN, Stop, Tracking, Tuple},
-        route::{Flow, RouteType, Routed, first_way, lookup},
+        route::{Flow, RouteType, Routed, first_way, local_type, lookup},
     },
 };
 
@@ -17,12 +17,37 @@ impl Way<'_, '_> {
         let mut answer = turned(first, SYN | ACK);
         answer.owner = Some(Owner { uid: socket.uid, gid: None });
         self.note("the answer goes back");
+        if !socket.options.transparent {
+            self.own_source(&answer)?;
+        }
         self.send_back(first, answer, socket.device, socket.uid)
     }
 
-    /// The refusal of the TCP stack.
-    pub(super) fn answer_reset(&mut self, first: &Packet) -> On {
-        self.send_back(first, turned(first, RST | ACK), 0, Some(0))
+    /// The refusal of the TCP stack; `device` is the one the packet counts as arrived by.
+    pub(super) fn answer_reset(&mut self, first: &Packet, device: u32) -> On {
+        let reset = turned(first, RST | ACK);
+        // IPv6 sends a reset to ::1 by the device whose address was asked, where ::1 is not.
+        let lo = self.scene.network.loopback().map_or(1, |lo| lo.index);
+        if reset.is_v6() && reset.tuple.dst.is_loopback() && device != lo {
+            let end = WayEnd::new(ReachOutcome::Silent).stopped_by(Stopper::Kernel("route"));
+            let note = "no socket takes it, and a reset to ::1 leaves by another device than lo";
+            return Err(WayEnd { note: note.into(), ..end });
+        }
+        self.own_source(&reset)?;
+        self.send_back(first, reset, 0, Some(0))
+    }
+
+    /// IPv4 sends nothing from an address that is not the host's, which a rule may have sent the
+    /// packet to, unless the socket is transparent.
+    fn own_source(&mut self, answer: &Packet) -> On {
+        let src = answer.tuple.src;
+        // Rewriting happens behind this.
+        if src.is_ipv6() || local_type(self.scene.network, src, 0) == RouteType::Local {
+            return Ok(());
+        }
+        let end = WayEnd::new(ReachOutcome::Silent).stopped_by(Stopper::Kernel("route"));
+        let note = format!("{src} is no address of this host, so no answer leaves from it");
+        Err(WayEnd { note: note.into(), ..end })
     }
 
     /// A message of the kernel that tells of a failure.
@@ -83,20 +108,10 @@ impl Way<'_, '_> {
         };
         let asked = Flow { iif: lo, oif, mark: 0, uid, ..flow(&answer) };
         answer.oif = self.back_route(&asked, first.iif)?;
-        let before = (answer.tuple, answer.mark);
         let stopped = self.hook(Hook::Output, &mut answer);
         self.pass_back(stopped)?;
-        if (answer.tuple, answer.mark) != before && answer.tuple.dst == before.0.dst {
-            // A changed mark may change the way.
-            let again = Flow { mark: answer.mark, ..asked };
-            answer.oif = self.back_route(&again, first.iif)?;
-        } else if answer.tuple != before.0 {
-            let again = Flow {
-                dst: answer.tuple.dst,
-                src: Some(answer.tuple.src),
-                mark: answer.mark,
-                ..asked
-            };
+        if let Some(mark) = answer.route_again.take() {
+            let again = Flow { iif: lo, oif, mark, uid, ..flow(&answer) };
             answer.oif = self.back_route(&again, first.iif)?;
         }
         let stopped = self.hook(Hook::Postrouting, &mut answer);
@@ -107,6 +122,10 @@ impl Way<'_, '_> {
         self.pass_back(stopped)?;
         if answer.oif != lo {
             return Ok(());
+        }
+        if self.question.vantage.device != lo {
+            let end = WayEnd::new(ReachOutcome::Silent).stopped_by(Stopper::Kernel("route"));
+            return Err(WayEnd { note: "the answer is routed to this host itself".into(), ..end });
         }
         (answer.iif, answer.oif, answer.owner) = (lo, 0, None);
         for hook in [Hook::Prerouting, Hook::Input] {

@@ -34,7 +34,7 @@ impl Way<'_, '_> {
             None => self.receivers(packet, device)?,
         };
         let Some(socket) = first_socket(self.scene.host, &receivers) else {
-            return Err(self.nobody(packet, is_one));
+            return Err(self.nobody(packet, is_one, device));
         };
         self.note(format!("socket: {}", shown_socket(&socket)));
         let end = WayEnd {
@@ -65,7 +65,7 @@ impl Way<'_, '_> {
     }
 
     /// No socket takes it: the client is told, if the message finds its way.
-    fn nobody(&mut self, packet: &Packet, is_one: bool) -> WayEnd {
+    fn nobody(&mut self, packet: &Packet, is_one: bool, device: u32) -> WayEnd {
         self.note("socket: none");
         let end = WayEnd::new(ReachOutcome::Silent).stopped_by(Stopper::Kernel("no-listener"));
         // Nobody is told of a broadcast that nobody wants.
@@ -75,7 +75,7 @@ impl Way<'_, '_> {
         let told = Told::nobody(packet.protocol, packet.is_v6());
         let sent = match told {
             Told::Icmp(_) => self.answer_error(packet, told),
-            _ => self.answer_reset(packet),
+            _ => self.answer_reset(packet, device),
         };
         match sent {
             Ok(()) => WayEnd {

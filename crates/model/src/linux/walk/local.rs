@@ -26,16 +26,15 @@ impl Way<'_, '_> {
     pub(super) fn local(&mut self, mut packet: Packet) -> On<WayEnd> {
         packet.local = true;
         packet.owner = self.question.vantage.owner;
-        let way = self.way_out(&packet)?;
+        let way = self.way_out(&packet, 0)?;
         packet.oif = way.oif;
         let by = self.name(way.oif);
         self.note(format!("made on this host, routed to {by}"));
-        let before = (packet.tuple, packet.mark);
         let stopped = self.hook(Hook::Output, &mut packet);
         self.pass_output(stopped, &packet)?;
-        let way = match (packet.tuple, packet.mark) == before {
-            true => way,
-            false => self.rerouted(&packet)?,
+        let way = match packet.route_again.take() {
+            None => way,
+            Some(mark) => self.rerouted(&packet, mark)?,
         };
         packet.oif = way.oif;
         if !self.is_loopback(way.oif) {
@@ -61,11 +60,11 @@ impl Way<'_, '_> {
     }
 
     /// The way of a packet that is about to leave.
-    fn way_out(&mut self, packet: &Packet) -> On<Routing> {
+    fn way_out(&mut self, packet: &Packet, mark: u32) -> On<Routing> {
         let network = self.scene.network;
         let lo = network.loopback().map_or(1, |lo| lo.index);
         let uid = packet.owner.and_then(|owner| owner.uid);
-        let asked = Flow { iif: lo, uid, ..flow(packet) };
+        let asked = Flow { iif: lo, uid, mark, ..flow(packet) };
         let no_route = |errno, note: &'static str| {
             let end = WayEnd::new(ReachOutcome::NoRoute).stopped_by(Stopper::Kernel("route"));
             Err(WayEnd { errno: Some(errno), note: note.into(), ..end })
@@ -111,8 +110,8 @@ impl Way<'_, '_> {
     }
 
     /// The way after rules changed where a packet goes.
-    fn rerouted(&mut self, packet: &Packet) -> On<Routing> {
-        let way = self.way_out(packet).map_err(|end| match packet.protocol {
+    fn rerouted(&mut self, packet: &Packet, mark: u32) -> On<Routing> {
+        let way = self.way_out(packet, mark).map_err(|end| match packet.protocol {
             // connect() keeps trying: it is told nothing.
             Protocol::Tcp if end.outcome == ReachOutcome::NoRoute => {
                 WayEnd { outcome: ReachOutcome::Silent, errno: None, ..end }
