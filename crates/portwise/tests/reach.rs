@@ -1,6 +1,7 @@
 //! `reach` in network namespaces of its own, with rules that the real tools load.
 #![cfg(target_os = "linux")]
 
+use std::io::ErrorKind;
 use std::process::{Command, Output};
 
 use serde_json::Value;
@@ -14,6 +15,13 @@ fn inside(what: &str, tools: &[&str], script: &str) -> Option<Output> {
     };
     if let Some(absent) = [&["unshare", "ip"], tools].concat().iter().find(|tool| !has(tool)) {
         portwise_sys::not_run!("{what}: no {absent} here");
+        return None;
+    }
+    // Root of a user namespace is not told which tables of iptables there are.
+    if std::fs::File::open("/proc/net/ip_tables_names")
+        .is_err_and(|e| e.kind() == ErrorKind::PermissionDenied)
+    {
+        portwise_sys::not_run!("{what}: only root is told the tables of iptables");
         return None;
     }
     let run = |script: &str| {

@@ -11,9 +11,9 @@ use crate::Errno;
 pub enum Event {
     /// It has ended.
     Ended(ExitStatus),
-    /// It is stopped by a filter, before a call (see [`call`]).
+    /// It is stopped by a filter, before a call.
     Filtered,
-    /// It is stopped before or after a call (see [`call`]).
+    /// It is stopped before or after a call.
     AtCall,
     /// It has executed a program; the number it had before, should it have taken that of its
     /// process.

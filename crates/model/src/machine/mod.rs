@@ -64,6 +64,11 @@ impl Machine {
         &self.sockets
     }
 
+    /// Returns whether this is the end of a connection that nobody accepted yet: no program has it.
+    pub fn is_waiting(&self, id: SocketId) -> bool {
+        self.waiting.iter().any(|(_, socket)| *socket == id)
+    }
+
     /// Returns the other end of a connection, if it is open still.
     pub fn peer(&self, id: SocketId) -> Option<SocketId> {
         let (a, b) = *self.connections.iter().find(|c| c.0 == id || c.1 == id)?;

@@ -168,7 +168,9 @@ impl Backend for Running {
         let who = self.played_by(who)?;
         let limited = self.existing(id)?.1.set_send_timeout(CONNECT);
         limited.map_err(|errno| Unsupported(format!("SO_SNDTIMEO: {errno}")))?;
-        answer(self.live.connect(id, addr, who))
+        let connected = self.live.connect(id, addr, who);
+        // The time ran out here. Left alone the kernel goes on asking, for two minutes.
+        answer(connected.map_err(|e| if e == Errno::EINPROGRESS { Errno::ETIMEDOUT } else { e }))
     }
 
     fn accept(&mut self, listener: SocketId, child: SocketId, who: Who) -> Answer {

@@ -75,7 +75,9 @@ fn step(
     op: Op,
     ports: &mut Vec<(SocketId, u16)>,
 ) -> Option<(Vec<Outcome>, Outcome)> {
-    let exists = |model: &Modelled, id: SocketId| model.machine().get(id).is_some();
+    let exists = |model: &Modelled, id: SocketId| {
+        model.machine().get(id).is_some() && !model.machine().is_waiting(id)
+    };
     match op {
         Op::Socket { id, family, protocol, who } => {
             let allowed = model.socket(id, family, protocol, who).ok()?;
