@@ -105,7 +105,11 @@ fn track(packet: &mut Packet) {
             Tracking::New
         }
         // An answer whose zone is another one belongs to no connection.
-        Tracking::Established { .. } if packet.zone != packet.connection.zone => stray(packet),
+        Tracking::Established { .. } | Tracking::Related { .. }
+            if packet.zone != packet.connection.zone =>
+        {
+            stray(packet)
+        }
         // So does one to what was not tracked.
         Tracking::Untracked => stray(packet),
         other => other,
@@ -115,8 +119,9 @@ fn track(packet: &mut Packet) {
 /// A packet of no known connection: of TCP only one that could be the first or a later one of a
 /// connection under way opens one.
 fn stray(packet: &Packet) -> Tracking {
-    if packet.icmp.is_some() {
-        return Tracking::Untracked;
+    if let Some((kind, _)) = packet.icmp {
+        // Neighbour discovery is left alone; an error about what is not known is invalid.
+        return if kind >= 130 { Tracking::Untracked } else { Tracking::Unseen };
     }
     let is_answer = packet.flags & (super::SYN | super::ACK) == super::SYN | super::ACK;
     match packet.protocol {

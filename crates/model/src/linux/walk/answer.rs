@@ -50,15 +50,25 @@ impl Way<'_, '_> {
         Err(WayEnd { note: note.into(), ..end })
     }
 
-    /// A message of the kernel that tells of a failure.
+    /// A message that tells of a failure and belongs to the connection from the beginning: that of
+    /// a rule, or of routing.
     pub(super) fn answer_error(&mut self, first: &Packet, told: Told) -> On {
+        self.answer_with(first, told, true)
+    }
+
+    /// A message of the socket layer, which connection tracking has to recognise first.
+    pub(super) fn answer_nobody(&mut self, first: &Packet, told: Told) -> On {
+        self.answer_with(first, told, false)
+    }
+
+    fn answer_with(&mut self, first: &Packet, told: Told, attached: bool) -> On {
         let related = match first.is_tracked() {
             true => Tracking::Related { reply: !first.is_reply() },
             false => Tracking::Unseen,
         };
         let mut answer = turned(first, RST | ACK);
-        answer.tracking = related;
-        answer.becomes = if told == Told::ResetByRule { answer.becomes } else { Tracking::Unseen };
+        answer.tracking = if attached { related } else { Tracking::Unseen };
+        answer.becomes = if told == Told::ResetByRule { answer.becomes } else { related };
         if let Told::Icmp(code) = told {
             let (kind, code) = match first.is_v6() {
                 true => (1, code),

@@ -74,7 +74,7 @@ impl Way<'_, '_> {
         }
         let told = Told::nobody(packet.protocol, packet.is_v6());
         let sent = match told {
-            Told::Icmp(_) => self.answer_error(packet, told),
+            Told::Icmp(_) => self.answer_nobody(packet, told),
             _ => self.answer_reset(packet, device),
         };
         match sent {
