@@ -349,6 +349,6 @@ pub fn words(reason: NoHolder) -> String {
         NoHolder::NotAccepted => "waits to be accepted".into(),
         NoHolder::Kernel(part) => format!("kernel: {}", part.name()),
         NoHolder::Unseen => "hidden from you".into(),
-        NoHolder::NotFound => "no process has it: the kernel's, or in flight".into(),
+        NoHolder::NotFound => "not found: out of sight, the kernel's, or in flight".into(),
     }
 }
