@@ -5,8 +5,8 @@
 #   bench/run-table.sh [PORTWISE]
 #
 # One row for each program and way: what became of the endpoint asked for, of the next port, and of
-# another address; `yes` it serves there, `no` it is refused with EACCES. Needs root; works in a
-# network namespace of its own. Exit: 0 all as it must be, 1 if not, 3 if not run.
+# another address; `yes` it serves there, `no` it is refused with EACCES. A socket is passed on only
+# to a program that takes it. Needs root; works in a network namespace of its own. Exit: 0 all as it must be, 1 if not, 3 if not run.
 set -euo pipefail
 export LC_ALL=C
 # Without what is root's own, such as a version manager: another user is to run it.
@@ -33,6 +33,20 @@ cat >server.js <<'JS'
 const [host, port] = process.argv.slice(2);
 require("http").createServer((request, response) => response.end("ok")).listen(+port, host);
 JS
+cat >passed.py <<'PY'
+import http.server, os, socket, sys
+place = sys.argv[1], int(sys.argv[2])
+server = http.server.HTTPServer(place, http.server.SimpleHTTPRequestHandler, bind_and_activate=False)
+for number in range(3, 3 + int(os.environ.get("LISTEN_FDS", 0))):
+    passed = socket.socket(fileno=number)
+    if passed.getsockname() == place:
+        server.socket = passed
+        break
+else:
+    server.server_bind()
+    server.server_activate()
+server.serve_forever()
+PY
 cat >server.go <<'GO'
 package main
 
@@ -62,14 +76,14 @@ once() {
 
 # serves HOW ASKED ADDRESS PORT PROGRAM…: a server.
 serves() {
-    local how=$1 asked=$2 address=$3 port=$4 pid answer=?
+    local how=$1 asked=$2 address=$3 port=$4 pid answer="?"
     shift 4
     "$portwise" run -q --user 65534:65534 -l "$asked" --how "$how" -- "$@" >"$scratch/out" 2>&1 &
     pid=$!
     for _ in {1..250}; do
         if curl -sS -o /dev/null --max-time 2 "http://$address:$port/" 2>/dev/null; then answer=yes; break; fi
         if ! kill -0 "$pid" 2>/dev/null; then
-            answer=?ended
+            answer="?ended"
             grep -qiE 'permission denied|EACCES|Errno 13' "$scratch/out" && answer=no
             break
         fi
@@ -80,21 +94,25 @@ serves() {
     echo "$answer"
 }
 
+# A capability is wider than what was asked for, which is why that way is taken only by name.
 row() {
+    local must="yes no no"
+    [[ $2 != ambient ]] || must="yes yes yes"
     printf '%-24s %-10s %-6s %-10s %s\n' "$@"
-    [[ "$3 $4 $5" == "yes no no" ]] || status=1
+    [[ "$3 $4 $5" == "$must" ]] || status=1
 }
 
 printf '%-24s %-10s %-6s %-10s %s\n' program way asked "other port" "other address"
-for how in cgroup broker; do
-    server() {
-        local name=$1 asked=127.0.0.1:80
-        shift
-        row "$name" "$how" \
-            "$(serves "$how" "$asked" 127.0.0.1 80 "${@//PLACE/127.0.0.1:80}")" \
-            "$(serves "$how" "$asked" 127.0.0.1 81 "${@//PLACE/127.0.0.1:81}")" \
-            "$(serves "$how" "$asked" 127.0.0.2 80 "${@//PLACE/127.0.0.2:80}")"
-    }
+server() {
+    local name=$1 asked=127.0.0.1:80
+    shift
+    row "$name" "$how" \
+        "$(serves "$how" "$asked" 127.0.0.1 80 "${@//PLACE/127.0.0.1:80}")" \
+        "$(serves "$how" "$asked" 127.0.0.1 81 "${@//PLACE/127.0.0.1:81}")" \
+        "$(serves "$how" "$asked" 127.0.0.2 80 "${@//PLACE/127.0.0.2:80}")"
+}
+
+for how in cgroup broker ambient; do
     if command -v php >/dev/null; then server "php -S" php -S PLACE; else echo "not run: php under run: no php here"; fi
     if command -v python3 >/dev/null; then
         server "python3 -m http.server" sh -c 'exec python3 -m http.server --bind "${0%:*}" "${0##*:}"' PLACE
@@ -123,7 +141,11 @@ for how in cgroup broker; do
     binds "C, after fork" tcp 127.0.0.1:70 0.0.0.0 70 ./calls one fork
     binds "C, from a thread" tcp 127.0.0.1:70 127.0.0.2 70 ./calls one thread
     binds "C, UDP 53" udp 127.0.0.1:53 127.0.0.2 53 ./calls one plain
-    six() { once "$how" tcp '[::1]:80' "$1" "$2" ./calls one plain; }
-    row "C, IPv6" "$how" "$(six ::1 80)" "$(six ::1 81)" "$(six :: 80)"
+    six() { once "$how" tcp '[::1]:70' "$1" "$2" ./calls one plain; }
+    row "C, IPv6" "$how" "$(six ::1 70)" "$(six ::1 71)" "$(six :: 70)"
 done
+how=activation
+if command -v python3 >/dev/null; then
+    server "python3, LISTEN_FDS" sh -c "exec python3 $scratch/passed.py \"\${0%:*}\" \"\${0##*:}\"" PLACE
+fi
 exit $status
