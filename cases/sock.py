@@ -17,7 +17,7 @@ FLAGS = {"reuseaddr": (1, 2), "reuseport": (1, 15)}
 
 def options():
     p = argparse.ArgumentParser()
-    p.add_argument("action", choices=["bind", "serve", "connect"])
+    p.add_argument("action", choices=["bind", "serve", "connect", "once"])
     p.add_argument("proto", choices=["tcp", "udp"])
     p.add_argument("addr")
     p.add_argument("port", type=int)
@@ -33,6 +33,8 @@ def options():
     p.add_argument("--comm", help="process name to take")
     p.add_argument("--ready", help="file to write once everything is in place")
     p.add_argument("--hold", type=float, default=0, help="seconds a client keeps its connection")
+    p.add_argument("--src", help="the address a client sends from")
+    p.add_argument("--timeout", type=float, default=2, help="how long a client waits that tries once")
     p.add_argument("--shut", action="store_true", help="the client shuts down its side at once")
     return p
 
@@ -93,6 +95,21 @@ def server(a):
         c.close()
 
 
+def once(a):
+    s = make(a)
+    s.settimeout(a.timeout)
+    try:
+        if a.src:
+            s.bind((a.src, 0))
+        s.connect((a.addr, a.port))
+        print("OK", s.recv(100).decode())
+    except TimeoutError:
+        print("TIMEOUT")
+    except OSError as e:
+        print(errno.errorcode.get(e.errno, e))
+    return 0
+
+
 def client(a):
     for _ in range(200):
         s = make(a)
@@ -122,4 +139,4 @@ a = options().parse_args(args)
 if a.comm:
     with open("/proc/self/comm", "w") as f:
         f.write(a.comm[:15])
-sys.exit(client(a) if a.action == "connect" else server(a))
+sys.exit({"connect": client, "once": once}.get(a.action, server)(a))

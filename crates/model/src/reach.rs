@@ -5,7 +5,7 @@ use core::net::{IpAddr, SocketAddr};
 
 use crate::{
     Errno, Protocol, SocketId, Text,
-    linux::netfilter::{At, Doubt, Owner},
+    linux::netfilter::{At, Doubt, Hook, Owner},
 };
 
 /// Where packets come from.
@@ -87,6 +87,8 @@ pub struct WayEnd {
     pub note: Text,
     /// Where the packets went in the end, if they were rewritten.
     pub rewritten: Option<SocketAddr>,
+    /// Whether they leave with another source address than they came with.
+    pub masked: bool,
     /// The device they leave by, if they do.
     pub leaves_by: u32,
 }
@@ -101,6 +103,7 @@ impl WayEnd {
             stopper: None,
             note: Text::Borrowed(""),
             rewritten: None,
+            masked: false,
             leaves_by: 0,
         }
     }
@@ -137,6 +140,8 @@ pub struct Reach {
     pub doubts: Vec<Doubt>,
     /// The first way, station by station.
     pub path: Vec<Station>,
+    /// The rules that rewrote addresses or ports on the first way, and at which hooks.
+    pub rewrites: Vec<(Hook, At)>,
 }
 
 impl Reach {

@@ -93,7 +93,8 @@ fn say(text: &str) {
 
 /// Runs one and returns what is wrong with it; nothing if it cannot be made here.
 fn run(case: &Path, path: &str) -> Vec<String> {
-    let key = Key::read(&fs::read_to_string(case).unwrap());
+    let script = fs::read_to_string(case).unwrap();
+    let key = Key::read(&script);
     assert!(!key.asks.is_empty() && key.says.len() + key.first.len() > 0, "{}", case.display());
     let mut command = Command::new("bash");
     command.arg(case).env("ASK", &key.asks).env("PATH", path);
@@ -110,12 +111,16 @@ fn run(case: &Path, path: &str) -> Vec<String> {
     };
     let values = before.lines().filter_map(|line| line.split_once('='));
     let values = values.map(|(name, value)| (name.to_string(), value.to_string())).collect();
-    let (answer, _) = answer.rsplit_once("--- status").unwrap_or((answer, ""));
+    let (answer, behind) = answer.rsplit_once("--- status").unwrap_or((answer, ""));
+    let behind = format!("{behind}{errors}");
     let answer = format!("{answer}{errors}");
     if env::var_os("SHOW").is_some() {
         say(&format!("== {name}\n{answer}"));
     }
     let mut faults = key.faults(&answer, &values);
+    if script.contains("\nserved()") && !behind.contains("--- the fix works") {
+        faults.push(format!("its fix: {behind}"));
+    }
     if answer.chars().any(|c| c != '\n' && portwise::render::is_harmful(c)) {
         faults.push("a terminal might act on it".into());
     }

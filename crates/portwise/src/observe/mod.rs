@@ -53,6 +53,7 @@ mod routing;
 mod sockets;
 #[cfg(target_os = "linux")]
 mod subject;
+pub(crate) mod tools;
 
 /// What is understood of the rules of a firewall: sections of names with how they are read.
 #[cfg(target_os = "linux")]

@@ -6,7 +6,7 @@ use portwise_model::{
 };
 use serde::Serialize;
 
-use super::From;
+use super::{From, fixes::Fix};
 use crate::{
     Setting,
     endpoint::shown,
@@ -23,6 +23,9 @@ pub struct Answer {
     /// The port they go to.
     #[serde(skip)]
     pub port: u16,
+    /// The port that rules send them on to, if they do.
+    #[serde(skip)]
+    pub sent_on: Option<u16>,
     /// Where they end.
     pub outcome: ReachOutcome,
     /// What the client gets.
@@ -51,6 +54,18 @@ pub struct Answer {
     /// The command that settles what is not known.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub settle: Option<String>,
+    /// What is worth knowing beside it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
+    /// Whether the client is not served all the same, as the notes say.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub fails: bool,
+    /// What lies outside this host, and how to tell.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub outside: Option<String>,
+    /// What would help, each proven by following the packets once more.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub fixes: Vec<Fix>,
     /// The way, station by station.
     pub path: Vec<PathStep>,
 }
@@ -95,6 +110,7 @@ pub(super) fn describe(
         from: format!("{}%{}", from.ip, from.device.clone().unwrap_or(device)),
         to: format!("{to}/{}", question.protocol.name()),
         port: question.to.port(),
+        sent_on: None,
         outcome: ReachOutcome::Unknown,
         errno: None,
         socket: None,
@@ -105,6 +121,10 @@ pub(super) fn describe(
         leaves_by: None,
         because: String::new(),
         settle: None,
+        notes: Vec::new(),
+        fails: false,
+        outside: None,
+        fixes: Vec::new(),
         path: Vec::new(),
     };
     let found = match found {
@@ -147,6 +167,7 @@ fn known(
             Stopper::Rule(at) => text_of(rules, *at),
             Stopper::Kernel(_) => None,
         }),
+        sent_on: first.and_then(|end| end.rewritten).map(|to| to.port()),
         rewritten: first.and_then(|end| end.rewritten).map(|to| shown(to.ip(), None, to.port())),
         leaves_by: first.filter(|end| end.leaves_by != 0).and_then(|end| name(end.leaves_by)),
         because,
@@ -177,7 +198,7 @@ fn stopper_name(rules: &Ruleset, stopper: &Stopper) -> String {
     }
 }
 
-fn socket(setting: &mut Setting, ids: &[SocketId]) -> Option<SocketAnswer> {
+pub(super) fn socket(setting: &mut Setting, ids: &[SocketId]) -> Option<SocketAnswer> {
     let socket = *setting.host.sockets.get(*ids.first()?)?;
     let zone = match socket.device {
         0 => None,

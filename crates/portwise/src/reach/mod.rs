@@ -1,11 +1,17 @@
 //! Where packets end: the vantages there are, the way from each, and the answer in words.
 
 mod answer;
+mod change;
+mod fixes;
+mod notes;
 mod question;
+mod remedies;
+mod statement;
 mod vantage;
 
 pub(crate) use answer::word;
 pub use answer::{Answer, PathStep, SocketAnswer};
+pub use fixes::Fix;
 pub use question::From;
 pub use vantage::{Kind, View};
 
@@ -29,6 +35,9 @@ pub struct Reaching<'a> {
     asked_full: BTreeSet<u16>,
 }
 
+/// A question, and where its packets end, or why that is not known.
+type Found = (ReachQuestion, Result<Reach, String>);
+
 impl<'a> Reaching<'a> {
     /// Reads what decides where packets go.
     ///
@@ -44,6 +53,36 @@ impl<'a> Reaching<'a> {
     /// # Errors
     /// If the vantage names an interface that is not there.
     pub fn answer(&mut self, target: &Target, from: &From) -> Result<Answer, Trouble> {
+        let (question, found) = self.find(target, from)?;
+        Ok(answer::describe(self.setting, &self.traffic, &question, from, found))
+    }
+
+    /// Answers for one vantage, with what is worth knowing beside it and what would help.
+    ///
+    /// # Errors
+    /// As [`Reaching::answer`].
+    pub fn answer_in_full(&mut self, target: &Target, from: &From) -> Result<Answer, Trouble> {
+        let (question, found) = self.find(target, from)?;
+        let help = match &found {
+            Ok(found) => self.help(target, &question, found),
+            Err(_) => notes::Help::default(),
+        };
+        let mut answer = answer::describe(self.setting, &self.traffic, &question, from, found);
+        (answer.notes, answer.fixes) = (help.notes, help.fixes);
+        answer.fails = help.fails;
+        let device = self.traffic.network.device(question.vantage.device);
+        let served = matches!(answer.outcome, ReachOutcome::Accepted | ReachOutcome::Forwarded);
+        let is_seen = served && !help.fails && !target.ip.is_loopback();
+        if let Some(why) = help.because {
+            answer.because = why;
+        }
+        if let Some(device) = device.filter(|device| !device.loopback && is_seen) {
+            answer.outside = Some(notes::outside(&answer, target, &device.name));
+        }
+        Ok(answer)
+    }
+
+    fn find(&mut self, target: &Target, from: &From) -> Result<Found, Trouble> {
         let network = &self.traffic.network;
         let (vantage, device) = question::vantage(network, from, target.ip)?;
         let owner = device
@@ -55,7 +94,7 @@ impl<'a> Reaching<'a> {
             protocol: target.protocol,
         };
         let found = self.follow(&question);
-        Ok(answer::describe(self.setting, &self.traffic, &question, from, found))
+        Ok((question, found))
     }
 
     /// The vantages that exist here for a target, each with the address to go to.

@@ -25,6 +25,11 @@ pub enum Kind {
 }
 
 impl Kind {
+    /// Whether it is this host itself.
+    pub const fn is_here(&self) -> bool {
+        matches!(self, Kind::Loopback | Kind::Own)
+    }
+
     /// The kind in words; `device` is the interface.
     pub fn words(&self, device: &str) -> String {
         match self {
@@ -135,8 +140,16 @@ fn neighbour(network: &Network, own: &Address) -> Option<IpAddr> {
             IpAddr::V6(ip) => Ipv6Addr::from_bits(ip.to_bits() ^ u128::from(n)).into(),
         };
         let kind = portwise_model::linux::route::local_type(network, ip, 0);
-        (fits(ip) && kind == RouteType::Unicast).then_some(ip)
+        (fits(ip) && !is_network(ip, own.prefix) && kind == RouteType::Unicast).then_some(ip)
     })
+}
+
+/// Whether an address stands for its network: nobody has that one, where there are others.
+fn is_network(ip: IpAddr, prefix: u8) -> bool {
+    match ip {
+        IpAddr::V4(ip) => prefix < 31 && ip.to_bits() << prefix.min(31) == 0,
+        IpAddr::V6(ip) => prefix < 127 && ip.to_bits() << prefix.min(127) == 0,
+    }
 }
 
 /// An address far away, if the way there leads over the device.

@@ -1,5 +1,7 @@
 //! `reach` as text.
 
+use std::collections::BTreeSet;
+
 use portwise_model::ReachOutcome;
 
 use super::{
@@ -9,7 +11,7 @@ use super::{
 };
 use crate::{
     explain::port::{OnPort, PortSocket},
-    reach::Answer,
+    reach::{Answer, Fix},
     verb::reach::Row,
 };
 
@@ -17,6 +19,7 @@ use crate::{
 pub fn text(rows: &[Row], detail: Detail, style: Style) -> String {
     let mut page = Page::new(style);
     let mut to = None;
+    let mut said = BTreeSet::new();
     for row in rows {
         let answer = &row.answer;
         if detail != Detail::Quiet && to != Some(&answer.to) {
@@ -26,7 +29,12 @@ pub fn text(rows: &[Row], detail: Detail, style: Style) -> String {
             page.plain(&format!("to {}", answer.to));
             to = Some(&answer.to);
         }
-        one(&mut page, row, detail);
+        one(&mut page, row, detail, &mut said);
+    }
+    let outside = rows.iter().find_map(|row| row.answer.outside.as_ref());
+    if let Some(outside) = outside.filter(|_| detail != Detail::Quiet) {
+        page.label("beyond");
+        page.text(outside);
     }
     page.finish()
 }
@@ -118,7 +126,8 @@ fn queue(page: &mut Page, socket: &PortSocket) {
     });
 }
 
-fn one(page: &mut Page, row: &Row, detail: Detail) {
+/// One vantage. What was said of another is not said again.
+fn one<'a>(page: &mut Page, row: &'a Row, detail: Detail, said: &mut BTreeSet<&'a str>) {
     let answer = &row.answer;
     let (color, word) = head(answer);
     let errno = answer.errno.map(|errno| format!(" ({errno})")).unwrap_or_default();
@@ -156,6 +165,16 @@ fn one(page: &mut Page, row: &Row, detail: Detail) {
         page.label("settle");
         page.command(command);
     }
+    for note in answer.notes.iter().filter(|note| said.insert(note)) {
+        page.label("note");
+        page.text(note);
+    }
+    for fix in &answer.fixes {
+        let new = fix.commands.iter().filter(|command| said.insert(command)).count();
+        if new > 0 {
+            self::fix(page, fix);
+        }
+    }
     if detail == Detail::Verbose {
         page.label("path");
         for step in &answer.path {
@@ -167,11 +186,21 @@ fn one(page: &mut Page, row: &Row, detail: Detail) {
     }
 }
 
+fn fix(page: &mut Page, fix: &Fix) {
+    page.label("fix");
+    page.text(&fix.title);
+    for command in &fix.commands {
+        page.command(command);
+    }
+    page.detail(&fix.side_effects);
+}
+
 fn head(answer: &Answer) -> (Color, &'static str) {
     let color = match answer.outcome {
+        _ if answer.fails => Color::Red,
         ReachOutcome::Accepted | ReachOutcome::Forwarded => Color::Green,
         ReachOutcome::Unknown => Color::Yellow,
         _ => Color::Red,
     };
-    (color, crate::reach::word(answer.outcome))
+    (color, if answer.fails { "fails" } else { crate::reach::word(answer.outcome) })
 }

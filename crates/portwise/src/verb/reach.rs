@@ -67,7 +67,7 @@ pub fn reach(
             {
                 target.ip = portwise_model::Family::of(from.ip).unspecified();
             }
-            let answer = reaching.answer(&target, from)?;
+            let answer = reaching.answer_in_full(&target, from)?;
             rows.push(Row { vantage: String::new(), answer });
             continue;
         }
@@ -75,7 +75,7 @@ pub fn reach(
         views.extend(reaching.listeners(target, &views));
         for view in views {
             let device = view.from.device.clone().unwrap_or_default();
-            let answer = reaching.answer(&view.target, &view.from)?;
+            let answer = reaching.answer_in_full(&view.target, &view.from)?;
             rows.push(Row { vantage: view.kind.words(&device), answer });
         }
     }
@@ -97,9 +97,10 @@ pub fn run(args: &Args, global: &Global, output: &mut Output<'_>) -> Result<u8, 
         rows.extend(reach(&mut setting, endpoint, global, from.as_ref())?);
     }
     let mut ports: Vec<OnPort> = Vec::new();
-    for endpoint in &endpoints {
-        if ports.iter().all(|known| known.port != endpoint.port) {
-            ports.extend(on_port(&mut setting, endpoint.port));
+    let sent_on = rows.iter().filter_map(|row| row.answer.sent_on);
+    for port in endpoints.iter().map(|endpoint| endpoint.port).chain(sent_on) {
+        if ports.iter().all(|known| known.port != port) {
+            ports.extend(on_port(&mut setting, port));
         }
     }
     if global.json {
@@ -113,7 +114,8 @@ pub fn run(args: &Args, global: &Global, output: &mut Output<'_>) -> Result<u8, 
     } else {
         let mut text = render::text(&rows, global.detail(), output.style());
         for port in ports.iter().filter(|_| !global.quiet) {
-            let about = |row: &&Row| row.answer.port == port.port;
+            let about =
+                |row: &&Row| row.answer.port == port.port || row.answer.sent_on == Some(port.port);
             let rows: Vec<&Answer> = rows.iter().filter(about).map(|row| &row.answer).collect();
             // Where every address is asked about, who is on which comes first.
             let every = |e: &Endpoint| e.port == port.port && e.is_about_every_address();

@@ -33,6 +33,7 @@ enum Shown {
     Address,
     State,
     Protocol,
+    RouteType,
 }
 
 impl Words<'_> {
@@ -61,11 +62,15 @@ impl Words<'_> {
             Expr::Fib { fib, dreg } => {
                 let asked = if fib.daddr { "daddr" } else { "saddr" };
                 let with = if fib.iif { " . iif" } else { "" };
-                let result = if fib.result == FibResult::Type { "type" } else { "oif" };
-                self.fields.insert(*dreg, (format!("fib {asked}{with} {result}"), Shown::Host));
+                let (result, shown) = match fib.result {
+                    FibResult::Type => ("type", Shown::RouteType),
+                    _ => ("oif", Shown::Host),
+                };
+                self.fields.insert(*dreg, (format!("fib {asked}{with} {result}"), shown));
             }
             Expr::Immediate { dreg, data } => {
-                self.fields.insert(*dreg, (bytes(data, Shown::Address), Shown::Address));
+                let shown = if data.len() == 2 { Shown::Network } else { Shown::Address };
+                self.fields.insert(*dreg, (bytes(data, shown), Shown::Address));
             }
             Expr::Bitwise { sreg, dreg, mask, .. } => {
                 let (name, shown) = self.field(*sreg);
@@ -85,7 +90,15 @@ impl Words<'_> {
                 self.fields.insert(*dreg, field);
             }
             Expr::Cmp { op, sreg, data } => {
-                let (name, shown) = self.field(*sreg);
+                let (mut name, shown) = self.field(*sreg);
+                // nft(8) leaves out that a port is one of that protocol.
+                if name.ends_with("port")
+                    && let Some(protocol) =
+                        self.said.last().and_then(|last| last.strip_prefix("meta l4proto "))
+                {
+                    name = format!("{protocol} {name}");
+                    self.said.pop();
+                }
                 let op = match op {
                     Cmp::Eq => "",
                     Cmp::Ne => "!= ",
@@ -139,11 +152,12 @@ impl Words<'_> {
             Expr::Reject(with) => reject(*with),
             Expr::Nat { kind, regs } => {
                 let kind = if *kind == NatKind::Dnat { "dnat" } else { "snat" };
-                let addr = regs.addr.map(|(low, _)| format!(" to {}", field(&low)));
-                format!("{kind}{}", addr.unwrap_or_default())
+                let addr = regs.addr.map_or(String::new(), |(low, _)| field(&low));
+                format!("{kind} to {addr}{}", self.port(regs.port))
             }
             Expr::Masquerade => "masquerade".into(),
-            Expr::Redirect { .. } => "redirect".into(),
+            Expr::Redirect { regs } if regs.port.is_none() => "redirect".into(),
+            Expr::Redirect { regs } => format!("redirect to {}", self.port(regs.port)),
             Expr::Tproxy { .. } => "tproxy".into(),
             Expr::Notrack => "notrack".into(),
             Expr::Queue { .. } => "queue".into(),
@@ -196,6 +210,11 @@ impl Words<'_> {
             Verdict::Jump(to) => format!("jump {}", chain(to)),
             Verdict::Goto(to) => format!("goto {}", chain(to)),
         }
+    }
+
+    /// The lowest port of a rewriting, behind a colon.
+    fn port(&self, regs: Option<(u8, u8)>) -> String {
+        regs.map(|(low, _)| format!(":{}", self.field(low).0)).unwrap_or_default()
     }
 
     fn field(&self, reg: u8) -> (String, Shown) {
@@ -357,6 +376,13 @@ fn bytes(value: &[u8], shown: Shown) -> String {
             Some(58) => "icmpv6".into(),
             Some(other) => format!("{other}"),
             None => String::new(),
+        },
+        Shown::RouteType => match *value {
+            [1, 0, 0, 0] => "unicast".into(),
+            [2, 0, 0, 0] => "local".into(),
+            [3, 0, 0, 0] => "broadcast".into(),
+            [5, 0, 0, 0] => "multicast".into(),
+            _ => hex(value),
         },
         Shown::Host => match *value {
             [a] => format!("{a}"),

@@ -1,13 +1,15 @@
 //! A packet off the wire.
 
-use alloc::format;
+use alloc::{format, string::String};
 
 use super::{On, Way, rule, told::Told, unknown};
 use crate::{
     ReachOutcome, Stopper, WayEnd,
     linux::{
         netfilter::{Doubt, Hook, How, Packet, Stop},
-        route::{Arrival, Device, Flow, Hop, Refused, RouteType, arrival},
+        route::{
+            Arrival, Device, Flow, Hop, Refused, RouteType, Routed, arrival, first_way, lookup,
+        },
     },
 };
 
@@ -126,12 +128,42 @@ impl Way<'_, '_> {
                 self.note("routing: dropped by rp_filter");
                 let end =
                     WayEnd::new(ReachOutcome::Silent).stopped_by(Stopper::Kernel("rp_filter"));
-                let device = self.name(packet.iif);
-                let why =
-                    format!("answers to that address would not leave by {device} (rp_filter)");
-                WayEnd { note: why.into(), ..end }
+                WayEnd { note: self.reverse_path(packet).into(), ..end }
             }
             Refused::NoRoute(kind, told) => self.no_route(packet, kind, told),
+        }
+    }
+
+    /// Why the reverse path filter drops a packet.
+    fn reverse_path(&self, packet: &Packet) -> String {
+        let network = self.scene.network;
+        let (src, name) = (packet.tuple.src, self.name(packet.iif));
+        let back = Flow {
+            dst: src,
+            src: None,
+            iif: network.loopback().map_or(1, |lo| lo.index),
+            ports: None,
+            ..flow(packet)
+        };
+        let way = match lookup(network, &back) {
+            Routed::By(route) => first_way(route, 0).map(|hop| self.name(hop.device)),
+            _ => None,
+        };
+        let own = network.device(packet.iif).map_or(0, |device| device.rp_filter);
+        let strict = own.max(network.switches.rp_filter) == 1;
+        match (way, strict) {
+            (Some(way), true) => format!(
+                "dropped by the reverse path filter: rp_filter is strict (1) on {name}, and the \
+                 way back to {src} leaves by {way}"
+            ),
+            (Some(way), false) => format!(
+                "dropped by the reverse path filter (rp_filter) of {name}: the way back to {src} \
+                 leaves by {way}"
+            ),
+            (None, _) => format!(
+                "dropped by the reverse path filter (rp_filter) of {name}: no route leads back to \
+                 {src}"
+            ),
         }
     }
 
@@ -184,6 +216,7 @@ impl Way<'_, '_> {
         WayEnd {
             leaves_by: packet.oif,
             rewritten: self.rewritten(packet),
+            masked: packet.tuple.src != self.question.vantage.from,
             ..WayEnd::new(ReachOutcome::Forwarded)
         }
     }
@@ -194,7 +227,11 @@ impl Way<'_, '_> {
         if let Some(end) = unknown(&stop) {
             return Err(end);
         }
-        let silent = WayEnd { stopper: rule(stop.at), ..WayEnd::new(ReachOutcome::Silent) };
+        let silent = WayEnd {
+            stopper: rule(stop.at),
+            rewritten: self.rewritten(packet),
+            ..WayEnd::new(ReachOutcome::Silent)
+        };
         match stop.how {
             How::Reject(with) => {
                 let is_v6 = packet.is_v6();
@@ -202,11 +239,7 @@ impl Way<'_, '_> {
                     return Err(silent);
                 };
                 self.answer_error(packet, told)?;
-                Err(WayEnd {
-                    errno: told.errno(is_v6),
-                    stopper: rule(stop.at),
-                    ..WayEnd::new(ReachOutcome::Refused)
-                })
+                Err(WayEnd { errno: told.errno(is_v6), outcome: ReachOutcome::Refused, ..silent })
             }
             How::Forwarded => {
                 Err(WayEnd { stopper: rule(stop.at), ..WayEnd::new(ReachOutcome::Forwarded) })

@@ -17,7 +17,8 @@ use core::{
 
 use super::{
     netfilter::{
-        At, Choices, Env, Hook, How, Packet, Port, Ruleset, Seen, Stop, Tuple, Walk as Rules, every,
+        At, Choices, Env, Hook, How, Met, Packet, Port, Ruleset, Seen, Stop, Tuple, Walk as Rules,
+        every,
     },
     route::{Network, RouteType},
 };
@@ -45,7 +46,7 @@ pub struct Scene<'a> {
 /// With a fact about the host's sockets that is missing.
 pub fn reach(scene: &Scene<'_>, question: &ReachQuestion) -> Result<Reach, Missing> {
     let missing = RefCell::new(None);
-    let mut path = Vec::new();
+    let (mut path, mut rewrites) = (Vec::new(), Vec::new());
     let walk = |choices: &mut Choices| {
         if missing.borrow().is_some() {
             return WayEnd::new(ReachOutcome::Unknown);
@@ -55,7 +56,7 @@ pub fn reach(scene: &Scene<'_>, question: &ReachQuestion) -> Result<Reach, Missi
             Ok(end) | Err(end) => end,
         };
         if path.is_empty() {
-            path = way.path;
+            (path, rewrites) = (way.path, way.rewrites);
         }
         end
     };
@@ -69,7 +70,7 @@ pub fn reach(scene: &Scene<'_>, question: &ReachQuestion) -> Result<Reach, Missi
         Some(first) if same => first.outcome,
         _ => ReachOutcome::Unknown,
     };
-    Ok(Reach { outcome, ends: walks.ends, doubts: walks.doubts, path })
+    Ok(Reach { outcome, ends: walks.ends, doubts: walks.doubts, path, rewrites })
 }
 
 /// One way of the packets.
@@ -79,6 +80,7 @@ struct Way<'a, 'c> {
     missing: &'a RefCell<Option<Missing>>,
     choices: &'c mut Choices,
     path: Vec<Station>,
+    rewrites: Vec<(Hook, At)>,
 }
 
 /// The end of a way, or the packet where it is now.
@@ -91,7 +93,7 @@ impl<'a, 'c> Way<'a, 'c> {
         missing: &'a RefCell<Option<Missing>>,
         choices: &'c mut Choices,
     ) -> Way<'a, 'c> {
-        Way { scene, question, missing, choices, path: Vec::new() }
+        Way { scene, question, missing, choices, path: Vec::new(), rewrites: Vec::new() }
     }
 
     fn go(&mut self) -> On<WayEnd> {
@@ -131,16 +133,17 @@ impl<'a, 'c> Way<'a, 'c> {
     /// Takes a packet past a hook of IP.
     fn hook(&mut self, hook: Hook, packet: &mut Packet) -> Result<(), Stop> {
         self.note(format!("{} {}", if packet.is_v6() { "ip6" } else { "ip" }, hook.name()));
-        self.rules(packet, |rules, packet| rules.hook(hook, packet))
+        self.rules(hook, packet, |rules, packet| rules.hook(hook, packet))
     }
 
     /// Takes a packet through some base chains.
     fn chains(&mut self, chains: &[usize], hook: Hook, packet: &mut Packet) -> Result<(), Stop> {
-        self.rules(packet, |rules, packet| rules.chains(chains, hook, packet))
+        self.rules(hook, packet, |rules, packet| rules.chains(chains, hook, packet))
     }
 
     fn rules(
         &mut self,
+        hook: Hook,
         packet: &mut Packet,
         run: impl FnOnce(&mut Rules<'_, '_>, &mut Packet) -> Result<(), Stop>,
     ) -> Result<(), Stop> {
@@ -157,6 +160,9 @@ impl<'a, 'c> Way<'a, 'c> {
         let done = run(&mut rules, packet);
         let met = core::mem::take(&mut rules.met);
         for (at, did) in met {
+            if did == Met::Rewrote {
+                self.rewrites.push((hook, at));
+            }
             self.path.push(Station::Rule(at, did.words(scene.rules, packet).into()));
         }
         if packet.tuple.dst != before.dst || packet.tuple.dport != before.dport {

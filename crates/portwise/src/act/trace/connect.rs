@@ -1,9 +1,9 @@
 //! What a connection ran into: read from the errno, and for addresses of this host from its
 //! sockets.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-use portwise_model::{FactKey, Protocol, State};
+use portwise_model::{FactKey, Protocol, Socket, State};
 use portwise_sys::Errno;
 
 use super::tracee::Record;
@@ -75,17 +75,45 @@ fn listeners(setting: &mut Setting, record: &Record, address: SocketAddr) -> Vec
     let Ok(all) = setting.host.sockets.on(port) else {
         return vec!["who has the port cannot be seen from here".into()];
     };
-    let waits = |s: &&portwise_model::Socket| match s.protocol {
+    let waits = |s: &&Socket| match s.protocol {
         Protocol::Tcp => s.state == State::Listen,
         Protocol::Udp => s.remote.is_none(),
     };
-    let of_protocol = all.iter().filter(|s| s.protocol == protocol);
-    let there: Vec<String> = of_protocol
-        .filter(waits)
-        .map(|s| crate::endpoint::shown(s.ip, None, s.port) + "/" + protocol.name())
-        .collect();
-    match there.is_empty() {
-        true => vec![format!("nothing listens on port {port}/{} here", protocol.name())],
-        false => vec![format!("on that port there is only {}", there.join(", "))],
+    let waiting: Vec<Socket> =
+        all.iter().filter(|s| s.protocol == protocol).filter(waits).copied().collect();
+    if waiting.is_empty() {
+        return vec![format!("nothing listens on port {port}/{} here", protocol.name())];
     }
+    let holders = setting.holders(&waiting);
+    let shown = |socket: &Socket| {
+        let local = crate::endpoint::shown(socket.ip, None, socket.port);
+        let held = holders.of.get(&socket.id.0).and_then(|list| list.first());
+        let held = held.map(|held| format!(" (pid {}, {})", held.pid, held.command));
+        format!("{local}/{}{}", protocol.name(), held.unwrap_or_default())
+    };
+    let there: Vec<String> = waiting.iter().map(shown).collect();
+    let mut seen = vec![format!("on that port there is only {}", there.join(", "))];
+    seen.extend(other_family(address.ip(), &waiting));
+    seen
+}
+
+/// That `localhost` may mean an address that somebody listens on, and was taken for the other.
+fn other_family(asked: IpAddr, waiting: &[Socket]) -> Option<String> {
+    let other: IpAddr = match asked.to_canonical() {
+        IpAddr::V4(ip) if ip.is_loopback() => Ipv6Addr::LOCALHOST.into(),
+        IpAddr::V6(ip) if ip.is_loopback() => Ipv4Addr::LOCALHOST.into(),
+        _ => return None,
+    };
+    let covers = |socket: &Socket| match socket.ip.to_canonical() {
+        ip if ip == other => true,
+        IpAddr::V6(ip) => ip.is_unspecified() && (other.is_ipv6() || !socket.v6only),
+        IpAddr::V4(ip) => ip.is_unspecified() && other.is_ipv4(),
+    };
+    waiting.iter().any(covers).then(|| {
+        format!(
+            "localhost has addresses of two families, {asked} and {other}, and the server is on \
+             {other} only: a client that tries nothing but the first fails; name {other}, or let \
+             the server listen on both"
+        )
+    })
 }
