@@ -6,6 +6,7 @@ use portwise_model::{Case, Fact, FactKey, KernelFamily, Request, Socket, Verdict
 use crate::{Setting, endpoint::Target};
 
 mod asker;
+mod clients;
 mod covers;
 mod evidence;
 mod fixes;
@@ -71,6 +72,9 @@ pub fn report(
     };
     let mut notes = started::notes(setting, verdict, &asker);
     notes.extend(notes::of(setting, &case, verdict, target, &held.sockets));
+    if verdict.is_allowed() {
+        notes.extend(clients::of(&case, target));
+    }
     let fixes = match decision.answer {
         Answer::Yes => Vec::new(),
         _ => fixes::of(setting, &case, verdict, target, &held.sockets),
@@ -90,6 +94,7 @@ pub fn report(
         trace: evidence::trace(setting, verdict),
         decision,
         covers,
+        audience: None,
         sockets: held.sockets,
         elsewhere: held.elsewhere,
         netns: setting.elsewhere.clone(),

@@ -11,6 +11,7 @@ use super::{
     got::Got,
     trace::{CiteReport, Found, SocketReport, StepReport},
 };
+use crate::reach::Audience;
 
 /// The answer in one word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -69,6 +70,9 @@ pub struct Report {
     pub trace: Vec<StepReport>,
     /// What the socket covers once it is bound, unless it surely is not.
     pub covers: Option<Covers>,
+    /// Who reaches what it covers, or the sockets in its way; null if nobody listens or it is not
+    /// known how packets go.
+    pub audience: Option<Audience>,
     /// The other sockets on the port.
     pub sockets: Vec<HeldSocket>,
     /// The sockets on the port in other network namespaces, which are never in the way.

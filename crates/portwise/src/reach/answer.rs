@@ -220,7 +220,7 @@ pub(super) fn socket(setting: &mut Setting, ids: &[SocketId]) -> Option<SocketAn
     })
 }
 
-fn because(rules: &Ruleset, protocol: Protocol, found: &Reach) -> String {
+pub(super) fn because(rules: &Ruleset, protocol: Protocol, found: &Reach) -> String {
     let Some(first) = found.first() else { return "nothing was found".into() };
     if found.outcome == ReachOutcome::Unknown {
         return doubt(rules, protocol, found);

@@ -1,6 +1,7 @@
 //! Where packets end: the vantages there are, the way from each, and the answer in words.
 
 mod answer;
+mod audience;
 mod change;
 mod fixes;
 mod notes;
@@ -11,6 +12,7 @@ mod vantage;
 
 pub(crate) use answer::word;
 pub use answer::{Answer, PathStep, SocketAnswer};
+pub use audience::{Audience, Group, audience};
 pub use fixes::Fix;
 pub use question::From;
 pub use vantage::{Kind, View};
@@ -45,7 +47,12 @@ impl<'a> Reaching<'a> {
     /// If that cannot be observed, as of a kernel that is only assumed.
     pub fn new(setting: &'a mut Setting) -> Result<Reaching<'a>, Trouble> {
         let traffic = setting.traffic().map_err(Trouble::new)?;
-        Ok(Reaching { setting, traffic, full: BTreeSet::new(), asked_full: BTreeSet::new() })
+        Ok(Reaching::of(setting, traffic))
+    }
+
+    /// With what was read before.
+    pub(crate) fn of(setting: &'a mut Setting, traffic: Traffic) -> Reaching<'a> {
+        Reaching { setting, traffic, full: BTreeSet::new(), asked_full: BTreeSet::new() }
     }
 
     /// Answers for one vantage.

@@ -253,7 +253,7 @@ pub(super) fn outside(answer: &Answer, target: &Target, device: &str) -> String 
     )
 }
 
-fn changes_destination(hook: Hook) -> bool {
+pub(super) fn changes_destination(hook: Hook) -> bool {
     matches!(hook, Hook::Prerouting | Hook::Output)
 }
 

@@ -30,6 +30,17 @@ impl Kind {
         matches!(self, Kind::Loopback | Kind::Own)
     }
 
+    /// The kind in few words, this host as one; `device` is the interface.
+    pub(super) fn short(&self, device: &str) -> String {
+        match self {
+            Kind::Loopback | Kind::Own => "this host".into(),
+            Kind::Neighbour => format!("neighbours on {device}"),
+            Kind::Bridge => format!("what is behind the bridge {device}"),
+            Kind::Namespace => format!("the namespace behind {device}"),
+            Kind::Beyond => format!("whoever is beyond the router on {device}"),
+        }
+    }
+
     /// The kind in words; `device` is the interface.
     pub fn words(&self, device: &str) -> String {
         match self {

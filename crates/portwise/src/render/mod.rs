@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 mod asker;
+mod audience;
 mod got;
 pub mod holder;
 pub mod json;

@@ -3,7 +3,7 @@
 use portwise_model::{Missing, Outcome, State};
 
 use super::{
-    asker, holder,
+    asker, audience, holder,
     page::{Color, Page, Style},
     phrase,
 };
@@ -69,6 +69,7 @@ fn answer(page: &mut Page, report: &Report, detail: Detail) {
     hidden(page, report);
     fixes(page, &report.fixes);
     covers(page, report);
+    audience::text(page, report);
     sockets(page, report, |role| role == Role::Beside);
     if report.decision.answer != Answer::No || report.about_port {
         elsewhere(page, report);

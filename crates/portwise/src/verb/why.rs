@@ -13,6 +13,8 @@ use crate::{
     Endpoint, Report, Setting, SocketSettings, Trouble,
     cli::{Global, Output, ProgramArg},
     explain::{self, Heard},
+    observe::Traffic,
+    reach::audience,
     render::{json, text},
 };
 
@@ -60,10 +62,14 @@ pub fn why(
     only: Option<Family>,
     settings: &SocketSettings,
 ) -> Result<Vec<Report>, Trouble> {
-    why_heard(setting, endpoint, only, settings, &Heard::default())
+    let mut traffic = None;
+    answers(setting, endpoint, only, settings, &Heard::default(), Some(&mut traffic))
 }
 
-/// Answers as [`why`] does, and holds what a program got against each answer.
+/// What decides where packets go, read once it is asked for.
+type Read = Option<Result<Traffic, String>>;
+
+/// Answers as [`why`] does without who reaches what, and holds what a program got against each answer.
 ///
 /// # Errors
 /// As [`why`].
@@ -74,6 +80,17 @@ pub fn why_heard(
     settings: &SocketSettings,
     heard: &Heard,
 ) -> Result<Vec<Report>, Trouble> {
+    answers(setting, endpoint, only, settings, heard, None)
+}
+
+fn answers(
+    setting: &mut Setting,
+    endpoint: &Endpoint,
+    only: Option<Family>,
+    settings: &SocketSettings,
+    heard: &Heard,
+    mut traffic: Option<&mut Read>,
+) -> Result<Vec<Report>, Trouble> {
     let mut reports = Vec::new();
     setting.look_closely();
     for target in targets(setting, endpoint, only, settings)? {
@@ -81,6 +98,9 @@ pub fn why_heard(
         let verdict = setting.decide(&request);
         let mut report = explain::report(setting, &endpoint.text, &target, &request, &verdict);
         report.got = explain::against(setting, &request, &verdict, &report.decision, heard);
+        if let Some(traffic) = &mut traffic {
+            report.audience = audience(setting, traffic, &target, &request, &report);
+        }
         reports.push(report);
     }
     Ok(reports)
@@ -96,9 +116,12 @@ pub fn run(args: &Args, global: &Global, output: &mut Output<'_>) -> Result<u8, 
     let mut setting = global.setting_of(&args.program.command)?;
     ask::given(&mut questions, args.got.errno.as_deref(), setting.host.kernel.family)?;
     let mut reports = Vec::new();
+    let mut read = None;
     for Question { endpoint, heard } in &questions {
         let (only, settings) = (global.family(), global.socket_settings());
-        reports.extend(why_heard(&mut setting, endpoint, only, &settings, heard)?);
+        // The first line does not say who reaches what.
+        let traffic = (!global.quiet || global.json).then_some(&mut read);
+        reports.extend(answers(&mut setting, endpoint, only, &settings, heard, traffic)?);
     }
     if global.json {
         output.data(&json::write(&Document {
