@@ -67,8 +67,9 @@ impl Walk<'_, '_> {
                     None => Tri::No,
                 }
             }
-            // A plain client sets no class of service.
-            Match::Dscp { value, negated } => Tri::from(*value == 0).negated(*negated),
+            Match::Tos { mask, value, negated } => {
+                Tri::from(packet.tos & mask == *value).negated(*negated)
+            }
             Match::Socket { transparent, nowildcard, .. } => {
                 let seen = (self.env.find)(packet, packet.tuple.dst, packet.tuple.dport);
                 Tri::from(seen.is_some_and(|seen| {

@@ -32,6 +32,7 @@ pub use expr::{
     Verdict,
 };
 pub use ipset::{Dimension, Entry, IpSet, Part};
+pub(in crate::linux) use nat::source_for;
 pub use packet::{ACK, Connection, Owner, Packet, RST, SYN, Tracking, Tuple, ip_of};
 pub use ruleset::{At, Base, Chain, ChainKind, Hook, Opaque, Place, Rule, Ruleset, TableFamily};
 pub use set::{Data, Element, Set};

@@ -201,6 +201,14 @@ impl Walk<'_, '_> {
     /// What NAT does at a hook with a packet of a connection it knows already.
     pub(super) fn translate(packet: &mut Packet, hook: Hook) {
         let connection = packet.connection;
+        // Messages about it are changed only where its own packets were.
+        if let Tracking::Related { reply } = packet.tracking {
+            let is_dst = matches!(hook, Hook::Prerouting | Hook::Output);
+            let was = if is_dst == reply { connection.snat } else { connection.dnat };
+            if !was {
+                return;
+            }
+        }
         let target = match packet.tracking {
             Tracking::Established { reply: true } | Tracking::Related { reply: true } => {
                 connection.original.turned()
@@ -235,7 +243,7 @@ pub(super) fn address_on(network: &Network, device: u32, near: IpAddr) -> Option
 }
 
 /// The source address that the kernel chooses for a packet to `to` by a device.
-fn source_for(network: &Network, device: u32, to: IpAddr) -> Option<IpAddr> {
+pub(in crate::linux) fn source_for(network: &Network, device: u32, to: IpAddr) -> Option<IpAddr> {
     match to {
         IpAddr::V4(_) => {
             let wide =

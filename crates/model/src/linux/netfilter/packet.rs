@@ -110,6 +110,8 @@ pub struct Packet {
     pub connection: Connection,
     /// Whose socket sends it, if it was made here.
     pub owner: Option<Owner>,
+    /// Its type of service (IPv4) or traffic class (IPv6).
+    pub tos: u8,
     /// Whether it was made on this host, so that its hop limit is known.
     pub local: bool,
     /// `PACKET_HOST` 0, `PACKET_BROADCAST` 1, `PACKET_MULTICAST` 2.
@@ -159,6 +161,7 @@ impl Packet {
             zoned: false,
             connection,
             owner: None,
+            tos: 0,
             local: false,
             kind: 0,
             route_again: None,
@@ -230,7 +233,7 @@ impl Packet {
         let mut header;
         match (self.tuple.src, self.tuple.dst) {
             (IpAddr::V4(src), IpAddr::V4(dst)) => {
-                header = Bytes::exact(&[0x45, 0]);
+                header = Bytes::exact(&[0x45, self.tos]);
                 header.push(&Bytes::unknown(2, "the packet's length"));
                 header.push(&Bytes::unknown(2, "the packet's identification"));
                 // Whether it may be fragmented is the sender's choice; it is no fragment.
@@ -245,9 +248,9 @@ impl Packet {
                 header.push(&Bytes::exact(&dst.octets()));
             }
             (src, dst) => {
-                header = Bytes::exact(&[0x60]);
-                // No traffic class; any flow label.
+                header = Bytes::exact(&[0x60 | self.tos >> 4]);
                 header.push(&Bytes {
+                    value: vec![self.tos << 4, 0, 0],
                     known: vec![0xf0, 0, 0],
                     ..Bytes::unknown(3, "the packet's flow label")
                 });
@@ -297,9 +300,12 @@ impl Packet {
             (Header::Network, 16, 4) if !v6 => return address(&mut self.tuple.dst, bytes),
             (Header::Network, 8, 16) if v6 => return address(&mut self.tuple.src, bytes),
             (Header::Network, 24, 16) if v6 => return address(&mut self.tuple.dst, bytes),
-            // The type of service, the identification, the hop limit: nothing here asks again.
-            (Header::Network, 0..=11, _) if !v6 => {}
-            (Header::Network, 0..=7, _) if v6 => {}
+            (Header::Network, 0, 2) if v6 => self.tos = bytes[0] << 4 | bytes[1] >> 4,
+            (Header::Network, 0, 2) => self.tos = bytes[1],
+            (Header::Network, 1, 1) if !v6 => self.tos = bytes[0],
+            // The identification, the hop limit: nothing here asks again.
+            (Header::Network, 2..=11, _) if !v6 => {}
+            (Header::Network, 2..=7, _) if v6 => {}
             (Header::Link, _, _) => {}
             _ => return false,
         }

@@ -38,6 +38,10 @@ impl Walk<'_, '_> {
                 self.met.push((at, Met::Marked));
                 Next::Go
             }
+            Target::Tos { clear, set } => {
+                packet.tos = (packet.tos & !clear) ^ set;
+                Next::Go
+            }
             Target::Connmark { mode, mark, ct_mask, nf_mask } => {
                 connmark(packet, *mode, *mark, *ct_mask, *nf_mask);
                 Next::Go

@@ -165,8 +165,9 @@ pub enum Match {
         op: super::Cmp,
         value: u8,
     },
-    /// `-m dscp` and `-m tos`: the value under the mask.
-    Dscp {
+    /// `-m dscp` and `-m tos`: the type of service under the mask.
+    Tos {
+        mask: u8,
         value: u8,
         negated: bool,
     },
@@ -242,7 +243,11 @@ pub enum Target {
         clear: u32,
         set: u32,
     },
-    /// `MARK --or-mark` of an old revision.
+    /// `DSCP` and `TOS`: the type of service becomes `(tos & !clear) ^ set`.
+    Tos {
+        clear: u8,
+        set: u8,
+    },
     Connmark {
         mode: MarkMode,
         mark: u32,

@@ -1,12 +1,13 @@
 //! The way back: of an answer, of a refusal, and then of the client's acknowledgement.
 
 use alloc::format;
+use core::net::IpAddr;
 
-use super::{On, Way, inbound::flow, rule, told::Told, unknown};
+use super::{On, Way, inbound::flow, rule, shown, told::Told, unknown};
 use crate::{
     ReachOutcome, Socket, Stopper, WayEnd,
     linux::{
-        netfilter::{ACK, Hook, Owner, Packet, Port, RST, SYN, Stop, Tracking, Tuple},
+        netfilter::{ACK, Hook, Owner, Packet, Port, RST, SYN, Stop, Tracking, Tuple, source_for},
         route::{Flow, RouteType, Routed, first_way, local_type, lookup},
     },
 };
@@ -51,17 +52,26 @@ impl Way<'_, '_> {
     }
 
     /// A message that tells of a failure and belongs to the connection from the beginning: that of
-    /// a rule, or of routing.
-    pub(super) fn answer_error(&mut self, first: &Packet, told: Told) -> On {
-        self.answer_with(first, told, true)
+    /// a rule at `hook`, or of routing.
+    pub(super) fn answer_error(&mut self, first: &Packet, told: Told, hook: Option<Hook>) -> On {
+        let lo = self.scene.network.loopback().map_or(1, |lo| lo.index);
+        // What the packet was routed to when it was stopped. The route of one that goes over the
+        // loopback device stays with it.
+        let is_for_us = match hook {
+            Some(Hook::Input) => true,
+            Some(Hook::Output | Hook::Postrouting) => first.oif == lo,
+            Some(Hook::Prerouting | Hook::Ingress) => first.iif == lo,
+            _ => false,
+        };
+        self.answer_with(first, told, true, is_for_us)
     }
 
     /// A message of the socket layer, which connection tracking has to recognise first.
     pub(super) fn answer_nobody(&mut self, first: &Packet, told: Told) -> On {
-        self.answer_with(first, told, false)
+        self.answer_with(first, told, false, true)
     }
 
-    fn answer_with(&mut self, first: &Packet, told: Told, attached: bool) -> On {
+    fn answer_with(&mut self, first: &Packet, told: Told, attached: bool, is_for_us: bool) -> On {
         let related = match first.is_tracked() {
             true => Tracking::Related { reply: !first.is_reply() },
             false => Tracking::Unseen,
@@ -75,27 +85,45 @@ impl Way<'_, '_> {
                 false => (3, code),
             };
             answer.icmp = Some((kind, code));
-            answer.tuple = self.error_tuple(first);
+            answer.tuple = self.error_tuple(first, is_for_us);
+            self.own_source(&answer)?;
+            // IPPROTO_ICMP sends errors with the precedence of network control.
+            answer.tos = if first.is_v6() { 0 } else { first.tos & 0x1e | 0xc0 };
         }
         self.send_back(first, answer, 0, Some(0))
     }
 
-    /// ICMP errors come from the address the packet went to, if that is the host's, else from one
-    /// of the device it came by.
-    fn error_tuple(&self, first: &Packet) -> Tuple {
+    /// ICMP errors come from the address that the packet went to, if it was routed to this host (of
+    /// IPv6, if the host has it), else from the one that this host would take for a packet of its
+    /// own to the client.
+    fn error_tuple(&self, first: &Packet, is_for_us: bool) -> Tuple {
+        let (to, client) = (first.tuple.dst, first.tuple.src);
+        let keeps = if first.is_v6() { self.scene.network.has_address(to) } else { is_for_us };
+        let own = || self.source_for(client).unwrap_or(to);
+        let src = if keeps { to } else { own() };
+        Tuple { src, sport: Port::Exact(0), dst: client, dport: Port::Exact(0) }
+    }
+
+    /// The source address of a packet to `dst` that nobody chose one for.
+    fn source_for(&self, dst: IpAddr) -> Option<IpAddr> {
         let network = self.scene.network;
-        let to = first.tuple.dst;
-        let of_device = || {
-            let on = |a: &&crate::linux::route::Address| a.device == first.iif;
-            network
-                .addresses
-                .iter()
-                .filter(on)
-                .find(|a| a.ip.is_ipv6() == to.is_ipv6())
-                .map(|a| a.ip)
+        if network.has_address(dst) {
+            return Some(dst);
+        }
+        let lo = network.loopback().map_or(1, |lo| lo.index);
+        let asked = Flow {
+            dst,
+            src: None,
+            iif: lo,
+            oif: 0,
+            mark: 0,
+            protocol: 1,
+            ports: None,
+            uid: Some(0),
         };
-        let from = if network.has_address(to) { to } else { of_device().unwrap_or(to) };
-        Tuple { src: from, sport: Port::Exact(0), dst: first.tuple.src, dport: Port::Exact(0) }
+        let Routed::By(route) = lookup(network, &asked) else { return None };
+        let hop = first_way(route, 0)?;
+        route.prefers.or_else(|| source_for(network, hop.device, dst))
     }
 
     /// Sends a packet of this host back to where `first` came from.
@@ -109,7 +137,7 @@ impl Way<'_, '_> {
         let network = self.scene.network;
         let lo = network.loopback().map_or(1, |lo| lo.index);
         let is_link_local =
-            matches!(answer.tuple.dst, core::net::IpAddr::V6(v6) if v6.is_unicast_link_local());
+            matches!(answer.tuple.dst, IpAddr::V6(v6) if v6.is_unicast_link_local());
         let vrf = network.vrf_of(first.iif).map_or(0, |vrf| vrf.index);
         let oif = match bound {
             0 if is_link_local && first.iif != lo => first.iif,
@@ -131,7 +159,7 @@ impl Way<'_, '_> {
         let stopped = self.chains(&chains, Hook::Egress, &mut answer);
         self.pass_back(stopped)?;
         if answer.oif != lo {
-            return Ok(());
+            return recognised(first, &answer);
         }
         if self.question.vantage.device != lo {
             let end = WayEnd::new(ReachOutcome::Silent).stopped_by(Stopper::Kernel("route"));
@@ -142,7 +170,7 @@ impl Way<'_, '_> {
             let stopped = self.hook(hook, &mut answer);
             self.pass_back(stopped)?;
         }
-        Ok(())
+        recognised(first, &answer)
     }
 
     /// The device an answer leaves by.
@@ -239,6 +267,30 @@ impl Way<'_, '_> {
             ..WayEnd::new(ReachOutcome::Silent)
         })
     }
+}
+
+/// A client takes notice only of what comes from where it sent to. Connection tracking sees to that
+/// after it has rewritten a packet, if it is asked.
+fn recognised(first: &Packet, answer: &Packet) -> On {
+    let original = first.connection.original;
+    // What an error is about stands inside, and is rewritten with it.
+    let is_error = answer.icmp.is_some();
+    let is_known = match (is_error, answer.is_tracked()) {
+        (true, true) => true,
+        (true, false) => first.tuple == original,
+        (false, _) => answer.tuple == original.turned(),
+    };
+    if is_known {
+        return Ok(());
+    }
+    let from = if is_error { first.tuple.turned() } else { answer.tuple };
+    let note = format!(
+        "the answer is of {}, and not of {}, which the client had asked",
+        shown(from.src, from.sport),
+        shown(original.dst, original.dport),
+    );
+    let end = WayEnd::new(ReachOutcome::Silent).stopped_by(Stopper::Kernel("conntrack"));
+    Err(WayEnd { note: note.into(), ..end })
 }
 
 /// A packet of this host in the other direction.

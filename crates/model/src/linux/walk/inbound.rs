@@ -178,7 +178,7 @@ impl Way<'_, '_> {
         };
         self.note(format!("routing: {why}"));
         let told = told.then(|| Told::no_route(kind, is_v6));
-        let told = told.filter(|&told| self.answer_error(packet, told).is_ok());
+        let told = told.filter(|&told| self.answer_error(packet, told, None).is_ok());
         WayEnd {
             errno: told.and_then(|told| told.errno(is_v6)),
             note: why.into(),
@@ -238,7 +238,7 @@ impl Way<'_, '_> {
                 let Some(told) = Told::by_rule(with, packet.protocol, is_v6) else {
                     return Err(silent);
                 };
-                self.answer_error(packet, told)?;
+                self.answer_error(packet, told, Some(hook))?;
                 Err(WayEnd { errno: told.errno(is_v6), outcome: ReachOutcome::Refused, ..silent })
             }
             How::Forwarded => {

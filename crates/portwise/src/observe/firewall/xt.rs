@@ -189,8 +189,10 @@ fn known(is_v6: bool, name: &str, revision: u8, f: Fields<'_>) -> Option<Match> 
             };
             Match::Ttl { op, value: f.u8(1)? }
         }
-        "dscp" => Match::Dscp { value: f.u8(0)?, negated: f.u8(1)? != 0 },
-        "tos" if revision >= 1 => Match::Dscp { value: f.u8(1)?, negated: f.u8(2)? != 0 },
+        "dscp" => Match::Tos { mask: 0xfc, value: f.u8(0)? << 2, negated: f.u8(1)? != 0 },
+        "tos" if revision >= 1 => {
+            Match::Tos { mask: f.u8(0)?, value: f.u8(1)?, negated: f.u8(2)? != 0 }
+        }
         "socket" => {
             let flags = if revision == 0 { 0 } else { f.u8(0)? };
             Match::Socket {

@@ -16,12 +16,13 @@ pub(super) const KNOWN: &[(&str, &str)] = &[
     ("REJECT", "yes"),
     ("DNAT, SNAT, MASQUERADE, REDIRECT, NETMAP", "yes; ranges of up to 32 are tried one by one"),
     ("MARK, CONNMARK", "yes; CONNMARK's shifts are not known"),
+    ("DSCP, TOS", "yes; a client's first packet is taken to have neither"),
     ("CT, NOTRACK", "yes; helpers and timeouts change nothing"),
     ("TPROXY", "yes"),
     ("SYNPROXY", "yes, before a socket of this host"),
     ("NFQUEUE, QUEUE", "ends in unknown: a program decides"),
     (
-        "LOG, NFLOG, TRACE, AUDIT, TCPMSS, TCPOPTSTRIP, CHECKSUM, CLASSIFY, DSCP, TOS, TTL, HL, \
+        "LOG, NFLOG, TRACE, AUDIT, TCPMSS, TCPOPTSTRIP, CHECKSUM, CLASSIFY, TTL, HL, \
          SET, TEE, SECMARK, CONNSECMARK, LED, IDLETIMER, RATEEST, ECN, HMARK, ULOG",
         "changes nothing that decides",
     ),
@@ -86,12 +87,14 @@ fn known(is_v6: bool, name: &str, revision: u8, f: Fields<'_>) -> Option<Target>
                 mask: f.u32(0)?,
             }
         }
+        "DSCP" => Target::Tos { clear: 0xfc, set: f.u8(0)? << 2 },
+        "TOS" if revision >= 1 => Target::Tos { clear: f.u8(1)?, set: f.u8(0)? },
         "NFQUEUE" => Target::Queue { bypass: revision >= 2 && f.u16(4)? & 1 != 0 },
         "QUEUE" => Target::Queue { bypass: false },
         "SYNPROXY" => Target::Synproxy,
         "LOG" | "NFLOG" | "ULOG" | "TRACE" | "AUDIT" | "TCPMSS" | "TCPOPTSTRIP" | "CHECKSUM"
-        | "CLASSIFY" | "DSCP" | "TOS" | "TTL" | "HL" | "SET" | "TEE" | "SECMARK"
-        | "CONNSECMARK" | "LED" | "IDLETIMER" | "RATEEST" | "ECN" | "HMARK" => Target::Nothing,
+        | "CLASSIFY" | "TTL" | "HL" | "SET" | "TEE" | "SECMARK" | "CONNSECMARK" | "LED"
+        | "IDLETIMER" | "RATEEST" | "ECN" | "HMARK" => Target::Nothing,
         _ => return None,
     })
 }

@@ -1,0 +1,88 @@
+//! What the host sends back, and whether the client takes notice of it.
+
+use std::net::IpAddr;
+
+use portwise_model::{
+    Errno, Protocol, ReachOutcome,
+    linux::{
+        netfilter::{Cmp, Expr, Header, Hook, Meta, RejectWith, Target},
+        route::{PolicyRule, RouteType},
+    },
+};
+
+use super::world::*;
+
+/// `ip saddr NET/LEN`.
+fn from_net(net: &str, mask: [u8; 4]) -> Vec<Expr> {
+    let IpAddr::V4(net) = ip(net) else { unreachable!() };
+    vec![
+        Expr::Payload { base: Header::Network, offset: 12, len: 4, dreg: 0 },
+        Expr::Bitwise { sreg: 0, dreg: 0, mask: mask.to_vec(), xor: vec![0; 4] },
+        Expr::Cmp { op: Cmp::Eq, sreg: 0, data: net.octets().to_vec() },
+    ]
+}
+
+#[test]
+fn errors_have_a_precedence_and_a_source_of_their_own() {
+    // `ip dscp 0`: the type of service without its last two bits.
+    let plain = vec![
+        Expr::Payload { base: Header::Network, offset: 1, len: 1, dreg: 0 },
+        Expr::Bitwise { sreg: 0, dreg: 0, mask: vec![0xfc], xor: vec![0] },
+        Expr::Cmp { op: Cmp::Eq, sreg: 0, data: vec![0] },
+    ];
+    let mut world = World::new();
+    world.chain("out", Some((Hook::Output, true)), vec![with(plain, drop_it())]);
+    let found = world.ask("198.51.100.7", ETH0, "192.0.2.10:53", Protocol::Udp);
+    assert_eq!(
+        found.errno(),
+        Some(Errno::ECONNREFUSED),
+        "an error passes a rule for plain packets"
+    );
+    assert_eq!(world.tcp("192.0.2.10:80").outcome, ReachOutcome::Silent, "a reset does not");
+
+    // The error about a packet that was to leave is of the sender, not of whom it was for.
+    let mut world = World::new();
+    let refuse = vec![Expr::Reject(RejectWith::Icmp(1))];
+    let tcp = vec![
+        Expr::Meta { key: Meta::L4Proto, dreg: 0 },
+        Expr::Cmp { op: Cmp::Eq, sreg: 0, data: vec![6] },
+    ];
+    world.chain("out", Some((Hook::Output, true)), vec![with(tcp, refuse[0].clone())]);
+    let far = with(from_net("10.0.0.0", [255, 255, 255, 0]), drop_it());
+    world.chain("in", Some((Hook::Input, true)), vec![far]);
+    let found = world.ask("192.0.2.10", LO, "10.0.0.2:123", Protocol::Tcp);
+    assert_eq!(found.errno(), Some(Errno::EHOSTUNREACH), "{found:?}");
+
+    // One about a packet that a rule had routed to this host would be of an address that is not.
+    let mut world = World::new();
+    world.network.rules4.insert(0, PolicyRule { mark: Some((9, !0)), ..PolicyRule::table(0, 900) });
+    world.network.routes.add(900, route(RouteType::Local, "0.0.0.0/0", LO, None));
+    let mark = vec![Expr::Immediate { dreg: 0, data: 9u32.to_ne_bytes().into() }];
+    world.chain(
+        "pre",
+        Some((Hook::Prerouting, true)),
+        vec![with(mark, Expr::MetaSet { key: Meta::Mark, sreg: 0 })],
+    );
+    world.chain("in", Some((Hook::Input, true)), vec![refuse]);
+    assert_eq!(world.tcp("10.0.0.2:22").outcome, ReachOutcome::Silent);
+    let found = world.tcp("192.0.2.10:22");
+    assert_eq!(found.errno(), Some(Errno::EHOSTUNREACH), "{found:?}");
+}
+
+#[test]
+fn an_answer_that_is_not_rewritten_back_is_not_recognised() {
+    let mut world = World::new();
+    world.socket(1, Protocol::Tcp, "0.0.0.0:8080");
+    let redirect = Target::Redirect { port: Some((8080, 8080)) };
+    world.nat(Hook::Prerouting, vec![with(port(80), Expr::Target(Box::new(redirect)))]);
+    assert_eq!(world.tcp("192.0.2.10:80").outcome, ReachOutcome::Accepted);
+    let raw = vec![Expr::Target(Box::new(Target::Ct { notrack: true, zone: None }))];
+    let raw = world.chain("raw", Some((Hook::Output, true)), vec![raw]);
+    world.rules.chains[raw].base.as_mut().unwrap().priority = -300;
+    let found = world.tcp("192.0.2.10:80");
+    assert_eq!(
+        (found.outcome, world.stopper(&found).as_str()),
+        (ReachOutcome::Silent, "kernel conntrack")
+    );
+    assert_eq!(world.tcp("192.0.2.10:8080").outcome, ReachOutcome::Accepted);
+}
