@@ -235,8 +235,8 @@ impl Way<'_, '_> {
         let hooks: &[Hook] = if device.loopback {
             packet.owner = question.vantage.owner;
             packet.iif = 0;
-            packet.oif = device.index;
-            &[Hook::Output, Hook::Postrouting, Hook::Prerouting, Hook::Input]
+            self.acknowledge_out(&mut packet)?;
+            &[Hook::Postrouting, Hook::Prerouting, Hook::Input]
         } else {
             packet.iif = device.index;
             packet.oif = 0;
@@ -253,6 +253,24 @@ impl Way<'_, '_> {
             self.pass_back(stopped)?;
         }
         Ok(())
+    }
+
+    /// The way out of an acknowledgement of a client of this host. Rules may send it elsewhere than
+    /// the first packet, which they marked otherwise.
+    fn acknowledge_out(&mut self, packet: &mut Packet) -> On {
+        packet.oif = self.way_out(packet, 0)?.oif;
+        let stopped = self.hook(Hook::Output, packet);
+        self.pass_back(stopped)?;
+        if let Some(mark) = packet.route_again.take() {
+            packet.oif = self.way_out(packet, mark)?.oif;
+        }
+        if self.is_loopback(packet.oif) {
+            return Ok(());
+        }
+        let name = self.name(packet.oif);
+        Err(WayEnd::unknown(format!(
+            "later packets of the connection leave by {name}, unlike the first one"
+        )))
     }
 
     /// What stops an answer leaves the client without one.

@@ -12,9 +12,9 @@ use crate::{
 };
 
 /// Where routing sends a packet of this host.
-struct Routing {
+pub(super) struct Routing {
     /// The device it leaves by.
-    oif: u32,
+    pub(super) oif: u32,
     /// The device it counts as arrived by, if it is for this host.
     arrives_by: u32,
     /// The type of its route.
@@ -55,12 +55,12 @@ impl Way<'_, '_> {
         self.socket(&packet, way.kind, way.arrives_by)
     }
 
-    fn is_loopback(&self, device: u32) -> bool {
+    pub(super) fn is_loopback(&self, device: u32) -> bool {
         self.scene.network.device(device).is_some_and(|device| device.loopback)
     }
 
     /// The way of a packet that is about to leave.
-    fn way_out(&mut self, packet: &Packet, mark: u32) -> On<Routing> {
+    pub(super) fn way_out(&mut self, packet: &Packet, mark: u32) -> On<Routing> {
         let network = self.scene.network;
         let lo = network.loopback().map_or(1, |lo| lo.index);
         let uid = packet.owner.and_then(|owner| owner.uid);
