@@ -2,7 +2,7 @@
 """The server and the client of the cases: one action, one line of output.
 
 sock.py bind|serve|connect PROTO ADDR PORT [options], from $SOCK_ARGS if there are no arguments;
-without either it sleeps. PROTO: tcp or udp.
+without either it sleeps. PROTO: tcp, udp, or unix, where ADDR is a path and PORT 0.
 """
 import argparse
 import errno
@@ -18,7 +18,7 @@ FLAGS = {"reuseaddr": (1, 2), "reuseport": (1, 15)}
 def options():
     p = argparse.ArgumentParser()
     p.add_argument("action", choices=["bind", "serve", "connect", "once"])
-    p.add_argument("proto", choices=["tcp", "udp"])
+    p.add_argument("proto", choices=["tcp", "udp", "unix"])
     p.add_argument("addr")
     p.add_argument("port", type=int)
     for flag in FLAGS:
@@ -40,6 +40,8 @@ def options():
 
 
 def make(a):
+    if a.proto == "unix":
+        return socket.socket(socket.AF_UNIX)
     family = socket.AF_INET6 if ":" in a.addr else socket.AF_INET
     s = socket.socket(family, socket.SOCK_DGRAM if a.proto == "udp" else socket.SOCK_STREAM)
     for flag, (level, number) in FLAGS.items():
@@ -52,6 +54,10 @@ def make(a):
     return s
 
 
+def address(a):
+    return a.addr if a.proto == "unix" else (a.addr, a.port)
+
+
 def ready(a):
     if a.ready:
         with open(a.ready + ".tmp", "w") as f:
@@ -62,8 +68,8 @@ def ready(a):
 def server(a):
     try:
         s = make(a)
-        s.bind((a.addr, a.port))
-        if a.proto == "tcp" and not a.no_listen:
+        s.bind(address(a))
+        if a.proto != "udp" and not a.no_listen:
             s.listen(a.backlog)
     except OSError as e:
         print(errno.errorcode[e.errno])
@@ -101,7 +107,7 @@ def once(a):
     try:
         if a.src:
             s.bind((a.src, 0))
-        s.connect((a.addr, a.port))
+        s.connect(address(a))
         print("OK", s.recv(100).decode())
     except TimeoutError:
         print("TIMEOUT")
@@ -115,7 +121,7 @@ def client(a):
         s = make(a)
         s.settimeout(2)
         # The server may need a while to start.
-        if s.connect_ex((a.addr, a.port)) != errno.ECONNREFUSED:
+        if s.connect_ex(address(a)) != errno.ECONNREFUSED:
             break
         s.close()
         time.sleep(0.1)

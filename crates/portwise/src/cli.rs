@@ -72,6 +72,7 @@ Examples:
   portwise why 80 --pid 4711                in place of a running process
   portwise why 127.0.0.1:80 --on macos-10.14.2
   portwise why 192.0.2.10:80 --on linux-5.10 --has 192.0.2.10/24
+  portwise why unix:/run/app.sock           a Unix socket
   portwise why 8080 --got EACCES            what could have given a program that
   portwise why 'listen EADDRINUSE: address already in use :::3000'
   journalctl -u nginx -n 9 | portwise why -

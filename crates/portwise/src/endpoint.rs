@@ -122,6 +122,12 @@ fn parse(typed: &str) -> Result<Endpoint, Wrong> {
     if typed.is_empty() {
         return wrong("it is empty", "127.0.0.1:80");
     }
+    if typed.starts_with("unix:") {
+        return wrong(
+            "a Unix socket has a path and no port; `why` and `check` take it",
+            "[::1]:80",
+        );
+    }
     if let Some((scheme, rest)) = typed.split_once("://") {
         let host = rest.split('/').next().unwrap_or_default();
         let example = if host.is_empty() { "localhost:3000" } else { host };

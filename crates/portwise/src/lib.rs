@@ -30,6 +30,8 @@ pub mod render;
 pub mod resolve;
 pub mod special;
 mod trouble;
+#[cfg(target_os = "linux")]
+pub mod unix;
 mod usage;
 pub mod verb;
 

@@ -15,8 +15,9 @@ use serde_json::{Map, Value};
 
 const BLESS: &str = "PORTWISE_BLESS=1 cargo test -p portwise --test json";
 const HOST: &str = concat!("--facts ", env!("CARGO_MANIFEST_DIR"), "/tests/data/host.json");
-const VERBS: [&str; 10] =
-    ["why", "check", "list", "reach", "free", "explain", "facts", "try", "trace", "conform"];
+const VERBS: [&str; 11] = [
+    "why", "check", "unix", "list", "reach", "free", "explain", "facts", "try", "trace", "conform",
+];
 
 fn reference() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../docs/reference")
@@ -240,6 +241,8 @@ fn output_is_what_the_schema_says() {
     really_traced(&mut checker);
     followed(&mut checker);
     #[cfg(target_os = "linux")]
+    of_unix(&mut checker);
+    #[cfg(target_os = "linux")]
     really_listed(&mut checker);
     assert!(checker.faults.is_empty(), "{}", checker.faults.join("\n"));
     // Only a kernel's own memory of a shared port, which nothing shows, gives the first; of the
@@ -336,6 +339,23 @@ fn random_conform(checker: &mut Checker) {
     }
 }
 
+/// What `why` and `check` write of Unix sockets.
+#[cfg(target_os = "linux")]
+fn of_unix(checker: &mut Checker) {
+    let there = tempfile::tempdir().unwrap();
+    let path = |name: &str| format!("unix:{}", there.path().join(name).display());
+    let held = std::os::unix::net::UnixListener::bind(there.path().join("held")).unwrap();
+    let names = [path("held"), path("new"), path("none/new"), "unix:@portwise-test".into()];
+    for verb in ["why", "check"] {
+        let args: Vec<&str> =
+            [verb, "--json"].into_iter().chain(names.iter().map(String::as_str)).collect();
+        let value: Value = serde_json::from_str(&common::portwise(&args).out).unwrap();
+        assert_eq!(value["answers"][0]["sockets"][0]["holders"][0]["pid"], std::process::id());
+        checker.check(&value, &schema("unix.json"), "unix.json", "unix", "unix");
+    }
+    drop(held);
+}
+
 /// What `list` writes about this machine.
 #[cfg(target_os = "linux")]
 fn really_listed(checker: &mut Checker) {
@@ -388,6 +408,7 @@ fn really_traced(checker: &mut Checker) {
         "use Socket qw(:all); sub tcp { socket(my $s, AF_INET, SOCK_STREAM, 0); $s }
         my $s = tcp; bind($s, pack_sockaddr_in(0, inet_aton('127.0.0.1'))); listen($s, 1);
         my $to = getsockname($s); bind(tcp, $to); connect(tcp, $to); close($s); connect(tcp, $to);
+        socket(my $u, AF_UNIX, SOCK_STREAM, 0); bind($u, pack_sockaddr_un('/none/x'));
         print STDERR 'in use by another process?';";
     let there = tempfile::tempdir().unwrap();
     let file = there.path().join("told");

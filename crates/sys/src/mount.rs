@@ -39,6 +39,11 @@ pub fn flags(path: &Path) -> Result<MountFlags, Error> {
     })
 }
 
+/// Says whether the file system that a file is on is mounted read-only there.
+pub fn is_read_only(path: &Path) -> bool {
+    rustix::fs::statvfs(path).is_ok_and(|fs| fs.f_flag.contains(StatVfsMountFlags::RDONLY))
+}
+
 /// Says whether a path is in a cgroup hierarchy of version 2, see cgroups(7).
 pub fn is_cgroup2(path: &Path) -> bool {
     const CGROUP2_SUPER_MAGIC: FsWord = 0x6367_7270;

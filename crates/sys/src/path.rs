@@ -184,7 +184,8 @@ fn parts(path: &Path) -> impl Iterator<Item = OsString> {
     })
 }
 
-fn has_acl(path: &Path) -> bool {
+/// Says whether a file has a POSIX access control list, see acl(5).
+pub fn has_acl(path: &Path) -> bool {
     let mut none: [u8; 0] = [];
     rustix::fs::getxattr(path, OsStr::new("system.posix_acl_access"), &mut none)
         .is_ok_and(|size| size > 0)

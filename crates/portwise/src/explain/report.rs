@@ -318,7 +318,7 @@ pub struct Note {
 }
 
 /// A change that surely allows the call.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct FixReport {
     /// Stable name; of two changes that help only together both, with `+` between.
     pub id: String,

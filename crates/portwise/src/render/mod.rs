@@ -17,6 +17,8 @@ pub mod text;
 pub mod trace;
 #[cfg(target_os = "linux")]
 pub mod trial;
+#[cfg(target_os = "linux")]
+pub mod unix;
 
 /// Makes text from the machine harmless for a terminal: control characters and the marks that
 /// change the direction of writing are written out.

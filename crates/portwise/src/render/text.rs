@@ -352,7 +352,7 @@ fn covers(page: &mut Page, report: &Report) {
     }
 }
 
-fn fixes(page: &mut Page, fixes: &[FixReport]) {
+pub(super) fn fixes(page: &mut Page, fixes: &[FixReport]) {
     for (i, fix) in fixes.iter().enumerate() {
         page.label(if i == 0 { "fix" } else { "" });
         match &fix.detail {

@@ -13,6 +13,8 @@ use super::{
 use crate::{
     Report,
     act::trace::{Call, Connect, Explained, Failure, Record, Summary, is_explained},
+    explain::FixReport,
+    unix::UnixReport,
 };
 
 /// The mark of lines that are not the program's.
@@ -36,6 +38,7 @@ pub fn failure(failure: &Failure, style: Style) -> String {
         }
         Explained::Listen(rules) => block += &listen(rules, style),
         Explained::Connect(connect) => block += &connected(connect, style),
+        Explained::Unix(report) => block += &unix(report, record, style),
         Explained::Not(why) if why.is_empty() => {}
         Explained::Not(why) => {
             let mut page = Page::new(style);
@@ -67,6 +70,24 @@ fn listen(rules: &[(&'static str, &'static str, &'static str)], style: Style) ->
     page.finish()
 }
 
+fn unix(report: &UnixReport, record: &Record, style: Style) -> String {
+    let errno = record.errno.and_then(|errno| errno.name());
+    let mut block = "\n".to_string();
+    if report.errno != errno || errno.is_none() {
+        let mut page = Page::new(style);
+        page.label("open");
+        page.text(
+            "the permissions of files do not give this: a security module, Landlock domain or \
+             seccomp filter may",
+        );
+        block += &page.finish();
+    }
+    if report.errno.is_none() || report.errno == errno {
+        block += &super::unix::below(report, style);
+    }
+    block
+}
+
 fn connected(connect: &Connect, style: Style) -> String {
     let mut page = Page::new(style);
     if !connect.because.is_empty() {
@@ -77,6 +98,7 @@ fn connected(connect: &Connect, style: Style) -> String {
         page.label("seen");
         page.text(seen);
     }
+    text::fixes(&mut page, &connect.fixes);
     page.finish()
 }
 
@@ -110,6 +132,9 @@ fn said(record: &Record) -> String {
 
 fn place(record: &Record) -> String {
     let protocol = record.protocol.map(|p| format!("/{}", p.name())).unwrap_or_default();
+    if let Some(name) = &record.unix {
+        return clean(&name.to_string()).into_owned();
+    }
     match record.address {
         Some(address) => format!("{address}{protocol}"),
         None => format!("an address that cannot be read{protocol}"),
@@ -157,6 +182,10 @@ struct Line<'a> {
     because: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     seen: Option<&'a [String]>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    fixes: Option<&'a [FixReport]>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    unix: Option<&'a UnixReport>,
     #[serde(skip_serializing_if = "Option::is_none")]
     covers: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -210,7 +239,10 @@ fn called(record: &Record) -> Called<'_> {
         program: &record.program,
         pid: record.pid,
         tid: record.tid,
-        address: record.address.map(|address| address.to_string()),
+        address: match &record.unix {
+            Some(name) => Some(name.to_string()),
+            None => record.address.map(|address| address.to_string()),
+        },
         protocol: record.protocol.map(portwise_model::Protocol::name),
         errno: record.errno.map(|errno: Errno| errno.to_string()),
         later: record.later,
@@ -241,9 +273,14 @@ pub fn failure_json(failure: &Failure) -> String {
             made.answers = Some(reports);
         }
         Explained::Listen(rules) => made.rules = Some(rules.iter().map(|rule| rule.1).collect()),
+        Explained::Unix(report) => {
+            made.rules = Some(report.check.iter().map(|check| check.id).collect());
+            made.unix = Some(report);
+        }
         Explained::Connect(connect) => {
             made.because = Some(&connect.because);
             made.seen = Some(&connect.seen);
+            made.fixes = Some(&connect.fixes);
         }
         Explained::Not(why) if why.is_empty() => {}
         Explained::Not(why) => made.because = Some(why),

@@ -82,6 +82,10 @@ pub fn check(
 
 /// Runs the verb and returns its exit status.
 pub fn run(args: &Args, global: &Global, output: &mut Output<'_>) -> Result<u8, Trouble> {
+    #[cfg(target_os = "linux")]
+    if let Some(names) = super::unix::names(&args.endpoints)? {
+        return super::unix::check(&names, &args.program.command, global, output);
+    }
     let endpoints = global.endpoints(&args.endpoints)?;
     let mut setting = global.setting_of(&args.program.command)?;
     let mut answers = Vec::new();

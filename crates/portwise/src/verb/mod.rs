@@ -26,6 +26,8 @@ pub mod run;
 pub mod trace;
 #[cfg(target_os = "linux")]
 pub mod r#try;
+#[cfg(target_os = "linux")]
+mod unix;
 pub mod why;
 
 /// The kernel that answers, as JSON shows it.

@@ -24,7 +24,7 @@ pub struct Args {
     /// What was typed.
     #[arg(
         help = "Addresses and ports, such as 127.0.0.1:80 [::1]:443 '*:53/udp' localhost:3000 \
-                8080; or an error message of a program, or - to read one from standard input",
+                8080 unix:/run/app.sock; or an error message of a program, or - to read one from standard input",
         required = true,
         value_name = "ENDPOINT"
     )]
@@ -108,6 +108,11 @@ fn answers(
 
 /// Runs the verb and returns its exit status.
 pub fn run(args: &Args, global: &Global, output: &mut Output<'_>) -> Result<u8, Trouble> {
+    #[cfg(target_os = "linux")]
+    if let Some(names) = super::unix::names(&args.endpoints)? {
+        let command = &args.program.command;
+        return super::unix::why(&names, command, args.got.errno.as_deref(), global, output);
+    }
     let mut questions = ask::questions(&args.endpoints, global, output)?;
     if global.on.as_deref() == Some("all") {
         let endpoints: Vec<Endpoint> = questions.into_iter().map(|q| q.endpoint).collect();

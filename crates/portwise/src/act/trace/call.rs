@@ -5,24 +5,41 @@ use std::net::SocketAddr;
 use portwise_sys::{memory, seccomp::Call};
 
 use super::tracee;
+use crate::unix::{LONGEST, Name};
 
 /// An address that was given to a call.
 pub(super) enum Address {
     Ip(SocketAddr),
     /// It cannot be read: the program's file is not readable for this user.
     Unreadable,
-    /// Of another family, such as AF_UNIX or AF_NETLINK; or none.
+    /// The name of a Unix socket.
+    Unix(Name),
+    /// Of another family, such as AF_NETLINK; or none.
     Other,
 }
 
 /// Reads an address.
 pub(super) fn address(tid: u32, pointer: u64, length: u32) -> Address {
-    let mut bytes = [0; 28];
+    // As large as the largest of them, that of a Unix socket.
+    let mut bytes = [0; 2 + LONGEST];
     let length = usize::try_from(length).unwrap_or(0).min(bytes.len());
     match memory::read(tid, pointer, &mut bytes[..length]) {
-        Ok(read) => tracee::parse(&bytes[..read]).map_or(Address::Other, Address::Ip),
+        Ok(read) => of_bytes(&bytes[..read]),
         Err(error) if error == portwise_sys::Errno::EPERM => Address::Unreadable,
         Err(_) => Address::Other,
+    }
+}
+
+fn of_bytes(bytes: &[u8]) -> Address {
+    const AF_UNIX: u16 = 1;
+    let family = bytes.first_chunk().map(|family| u16::from_ne_bytes(*family));
+    match (tracee::parse(bytes), family) {
+        (Some(address), _) => Address::Ip(address),
+        (None, Some(AF_UNIX)) => {
+            let name = bytes.get(2..).and_then(Name::of_bytes);
+            name.map_or(Address::Other, Address::Unix)
+        }
+        (None, _) => Address::Other,
     }
 }
 
@@ -40,11 +57,11 @@ pub(super) fn unpack(tid: u32, call: Call) -> Option<Call> {
 }
 
 /// How much of what a program says is looked at.
-const LONGEST: usize = 4096;
+const MOST: usize = 4096;
 
 /// Reads what is about to be written.
 pub(super) fn text(tid: u32, from: u64, length: u64) -> Option<String> {
-    let mut bytes = vec![0; usize::try_from(length).ok()?.min(LONGEST)];
+    let mut bytes = vec![0; usize::try_from(length).ok()?.min(MOST)];
     let read = memory::read(tid, from, &mut bytes).ok()?;
     Some(String::from_utf8_lossy(&bytes[..read]).into_owned())
 }

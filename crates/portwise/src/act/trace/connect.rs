@@ -6,8 +6,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use portwise_model::{FactKey, Protocol, Socket, State};
 use portwise_sys::Errno;
 
-use super::tracee::Record;
-use crate::Setting;
+use super::{ports, tracee::Record};
+use crate::{Setting, explain::FixReport};
 
 /// Why a connection failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,6 +16,8 @@ pub struct Connect {
     pub because: String,
     /// What was seen, a line each.
     pub seen: Vec<String>,
+    /// What would help.
+    pub fixes: Vec<FixReport>,
 }
 
 /// Explains a failed connect(2).
@@ -35,7 +37,7 @@ pub(super) fn explain(setting: &mut Setting, record: &Record, address: SocketAdd
         }
         Errno::EADDRNOTAVAIL => match address.port() {
             0 => "port 0 is none to connect to",
-            _ => "no automatic port is left for this destination, or the source address fits none",
+            _ => "",
         },
         Errno::EADDRINUSE => "the source address and port are taken for this destination",
         Errno::EACCES => {
@@ -50,10 +52,13 @@ pub(super) fn explain(setting: &mut Setting, record: &Record, address: SocketAdd
         _ => "",
     };
     let mut seen = Vec::new();
+    if errno == Errno::EADDRNOTAVAIL && address.port() != 0 {
+        return ports::explain(setting, record, address);
+    }
     if is_here == Some(true) && errno == Errno::ECONNREFUSED {
         seen = listeners(setting, record, address);
     }
-    Connect { because: because.into(), seen }
+    Connect { because: because.into(), seen, fixes: Vec::new() }
 }
 
 /// Whether an address is one of this host's; `None` if that is not known.

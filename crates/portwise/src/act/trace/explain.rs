@@ -16,7 +16,9 @@ use crate::{
     Answer, Endpoint, Report, Setting, SocketSettings, Trouble,
     explain::{self, Heard, Holds},
     observe::live,
-    pasted, verb,
+    pasted,
+    unix::{self, UnixReport},
+    verb,
 };
 
 /// A call that failed.
@@ -40,6 +42,8 @@ pub enum Explained {
     Listen(Vec<(&'static str, &'static str, &'static str)>),
     /// What a connection ran into.
     Connect(Connect),
+    /// What stops a call on a Unix socket.
+    Unix(Box<UnixReport>),
     /// It is not known, for this reason; empty if it was explained before.
     Not(String),
 }
@@ -117,6 +121,14 @@ fn explained(record: &Record, facts: &SocketFacts) -> Result<Explained, Trouble>
             "the address is not known: the program's file is not readable for you; root can read it",
         )
     };
+    if let Some(name) = &record.unix {
+        let mut setting = setting(record.pid)?;
+        let call = match record.call {
+            Call::Connect => unix::Call::Connect,
+            _ => unix::Call::Bind,
+        };
+        return Ok(Explained::Unix(Box::new(unix::why(&mut setting, name, call))));
+    }
     let address = record.address.ok_or_else(unseen)?;
     match record.call {
         Call::Bind => {

@@ -9,6 +9,7 @@
 mod call;
 mod connect;
 mod explain;
+mod ports;
 mod start;
 mod tracee;
 
@@ -88,6 +89,15 @@ pub fn run(plan: &Plan, tell: &mut dyn FnMut(Told<'_>)) -> Result<ExitStatus, No
     }
     (watch.tell)(Told::Ended(&watch.summary));
     Ok(ended)
+}
+
+/// Whether a C library or runtime looks there for a service that is mostly not there.
+fn is_optional(record: &Record) -> bool {
+    const SERVICES: [&str; 5] =
+        ["/var/run/nscd/", "/run/nscd/", "/run/systemd/", "/dev/log", "/run/dbus/"];
+    let path = record.unix.as_ref().and_then(|name| name.path());
+    let path = path.filter(|_| record.call == Call::Connect);
+    path.is_some_and(|path| SERVICES.iter().any(|s| path.to_string_lossy().starts_with(s)))
 }
 
 struct Watch<'a> {
@@ -196,6 +206,9 @@ impl Watch<'_> {
         // Resolvers connect without sending anything, to see which addresses have a route.
         let is_probe = record.call == Call::Connect && record.protocol == Some(Protocol::Udp);
         if is_probe && !self.plan.successes {
+            return;
+        }
+        if !self.plan.successes && is_optional(&record) {
             return;
         }
         let known = self.summary.failed.iter_mut().find(|(known, _)| known.is_like(&record));

@@ -13,6 +13,7 @@ use portwise_sys::{
 };
 
 use super::{call, explain::Failure};
+use crate::unix::Name;
 
 /// How many calls a thread is listened to after a failure, for what its program says about it.
 const LISTENS: u32 = 300;
@@ -52,6 +53,8 @@ pub struct Record {
     pub program: String,
     /// The address: given to the call, or that of the socket. `None` if it cannot be read.
     pub address: Option<SocketAddr>,
+    /// The name of a Unix socket, which has no such address.
+    pub unix: Option<Name>,
     /// The protocol of the socket; `None` if it cannot be looked at.
     pub protocol: Option<Protocol>,
     /// Why it failed; `None` if it succeeded.
@@ -64,7 +67,7 @@ impl Record {
     /// Whether it is the same failure of the same program.
     pub(super) fn is_like(&self, other: &Record) -> bool {
         let key = |r: &Record| (r.call, r.address, r.protocol, r.errno);
-        key(self) == key(other) && self.program == other.program
+        key(self) == key(other) && self.unix == other.unix && self.program == other.program
     }
 }
 
@@ -103,9 +106,9 @@ pub(super) struct Tracee {
     failure: Option<(Record, SocketFacts)>,
 }
 
-#[derive(Clone, Copy)]
 enum Pending {
     Address(Call, i32, Option<SocketAddr>),
+    Unix(Call, Name),
     Listen(i32),
     Error(i32, u64),
 }
@@ -137,6 +140,7 @@ impl Tracee {
         let address = |call, fd, pointer, length| match call::address(tid, pointer, length) {
             call::Address::Ip(address) => Some(Pending::Address(call, fd, Some(address))),
             call::Address::Unreadable => Some(Pending::Address(call, fd, None)),
+            call::Address::Unix(name) => Some(Pending::Unix(call, name)),
             call::Address::Other => None,
         };
         match call {
@@ -179,6 +183,7 @@ impl Tracee {
         };
         let (call, fd, address) = match pending {
             Pending::Address(call, fd, address) => (call, fd, address),
+            Pending::Unix(call, name) => return named(tid, call, name, errno),
             Pending::Listen(fd) => (Call::Listen, fd, None),
             Pending::Error(fd, to) => return self.connected(tid, fd, to, errno),
         };
@@ -226,6 +231,7 @@ impl Tracee {
             pid: tid,
             program: String::new(),
             address,
+            unix: None,
             protocol: None,
             errno,
             later: false,
@@ -289,6 +295,16 @@ impl Tracee {
     pub(super) fn explained(&mut self) {
         (self.listened, self.failure) = (0, None);
     }
+}
+
+/// A call on a Unix socket.
+fn named(tid: u32, call: Call, name: Name, errno: Option<Errno>) -> Heard {
+    let pid = Proc::default().status(tid).map_or(tid, |status| status.tgid);
+    let program = name_of(pid);
+    let (address, protocol, later) = (None, None, false);
+    let record =
+        Record { call, tid, pid, program, address, unix: Some(name), protocol, errno, later };
+    Heard::Called(record, SocketFacts::default())
 }
 
 /// The socket behind a descriptor of a process.

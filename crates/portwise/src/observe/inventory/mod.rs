@@ -209,6 +209,13 @@ pub(crate) fn within<T: Send>(
     if namespace.own { Ok(look()) } else { linux::within(namespace, look) }
 }
 
+/// The network namespaces beside that of the calling thread, and the number of processes that do
+/// not show theirs.
+#[cfg(target_os = "linux")]
+pub(crate) fn other_namespaces() -> (Vec<Namespace>, u32) {
+    linux::other_namespaces()
+}
+
 /// Looks for sockets and their holders.
 ///
 /// # Errors

@@ -64,6 +64,14 @@ pub(super) fn take(query: &Query) -> Result<Inventory, Trouble> {
     Ok(inventory)
 }
 
+/// The namespaces beside that of the calling thread.
+pub(super) fn other_namespaces() -> (Vec<Namespace>, u32) {
+    let own = netns::own();
+    let (mut all, unseen) = netns::others(&Proc::default(), &own, true);
+    all.retain(|namespace| namespace.inode != own.inode);
+    (all, unseen)
+}
+
 /// Adds the namespace that the question is about.
 fn add(
     inventory: &mut Inventory,
