@@ -202,6 +202,7 @@ fn output_is_what_the_schema_says() {
                 "xnu.wildcard-exempt",
                 "linux.bind.zone",
                 "linux.lookup.group",
+                "linux.unix.free",
                 "reuse",
             ],
         ),

@@ -287,10 +287,11 @@ fn connection_alone(
     let mut ranges = ports.reserved.clone();
     ranges.push((target.port, target.port));
     let reserved = super::ranges(&ranges).join(",");
+    let sudo = if setting.runner == Some(0) { "" } else { "sudo " };
     let text = format!(
         "nobody listens on the port: most likely the connection to {remote} is an outgoing one \
          and took it as its source port, from the automatic range {} to {}; \
-         `sudo sysctl net.ipv4.ip_local_reserved_ports={reserved}` keeps it from that",
+         `{sudo}sysctl net.ipv4.ip_local_reserved_ports={reserved}` keeps it from that",
         ports.low, ports.high
     );
     Some(note("source-port", text))

@@ -121,8 +121,7 @@ fn bare(program: &Program, asker: &AskerReport) -> Option<Note> {
         (true, _) => return None,
         (false, true) => format!("{} itself has no capabilities", file.path),
         (false, false) => format!(
-            "{} has no capabilities of its own; those it had are lost when the file is copied, \
-             replaced by an upgrade, or given to another owner",
+            "{} has no capabilities of its own: a copy, an upgrade and chown lose those it had",
             file.path
         ),
     };

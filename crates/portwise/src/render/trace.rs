@@ -11,7 +11,7 @@ use super::{
     text::{self, Detail},
 };
 use crate::{
-    Report,
+    Answer, Report,
     act::trace::{Call, Connect, Explained, Failure, Record, Summary, is_explained},
     explain::FixReport,
     unix::UnixReport,
@@ -32,9 +32,19 @@ pub fn failure(failure: &Failure, style: Style) -> String {
     match explained {
         Explained::Bind(reports) => {
             let text = text::why(reports, &[], Detail::Normal, style);
-            // Its first line says again what is said already.
-            let is_said = reports.len() == 1 && is_explained(&reports[0], record);
-            block.extend(text.split_inclusive('\n').skip(if is_said { 2 } else { 0 }));
+            let one = if let [one] = reports.as_slice() { Some(one) } else { None };
+            let is_allowed = one.is_some_and(|report| report.decision.answer == Answer::Yes);
+            // Its first line says again what is said already, or of a call that failed that it
+            // succeeds.
+            let is_said = is_allowed || one.is_some_and(|report| is_explained(report, record));
+            if is_allowed {
+                block += &before_the_rules(style);
+            }
+            let lines = text.split_inclusive('\n');
+            match is_said {
+                true => block.extend(lines.skip_while(|line| *line != "\n").skip(1)),
+                false => block.extend(lines),
+            }
         }
         Explained::Listen(rules) => block += &listen(rules, style),
         Explained::Connect(connect) => block += &connected(connect, style),
@@ -48,6 +58,14 @@ pub fn failure(failure: &Failure, style: Style) -> String {
         }
     }
     block
+}
+
+/// What a call came to that the rules for ports let pass.
+fn before_the_rules(style: Style) -> String {
+    let mut page = Page::new(style);
+    page.label("why");
+    page.text("no rule about ports or addresses refuses it: something in front of them did");
+    format!("\n{}", page.finish())
 }
 
 fn listen(rules: &[(&'static str, &'static str, &'static str)], style: Style) -> String {

@@ -40,6 +40,34 @@ struct Document {
     topics: Vec<TopicReport>,
     features: Vec<FeatureReport>,
     addresses: Vec<Special>,
+    checks: Vec<CheckRow>,
+}
+
+/// A check of Unix sockets.
+#[derive(Debug, Serialize)]
+struct CheckRow {
+    id: &'static str,
+    title: &'static str,
+    fault: &'static str,
+    errno: &'static str,
+    cites: Vec<CiteReport>,
+}
+
+/// The checks of Unix sockets.
+#[cfg(target_os = "linux")]
+fn checks() -> Vec<CheckRow> {
+    let row = |check: &&'static crate::unix::checks::Check| {
+        let crate::unix::checks::Check { id, title, fault, .. } = *check;
+        let errno = check.errno.name().unwrap_or_default();
+        CheckRow { id, title, fault, errno, cites: cites(check.cites) }
+    };
+    crate::unix::checks::ALL.iter().map(row).collect()
+}
+
+/// The checks of Unix sockets: read on Linux only.
+#[cfg(not(target_os = "linux"))]
+fn checks() -> Vec<CheckRow> {
+    Vec::new()
 }
 
 /// A rule, as it is explained.
@@ -154,12 +182,14 @@ fn find(what: Option<&str>) -> Result<Document, Trouble> {
         topics: Vec::new(),
         features: Vec::new(),
         addresses: Vec::new(),
+        checks: Vec::new(),
     };
     let Some(what) = what else {
         found.rules = rules().into_iter().map(RuleReport::from).collect();
         found.lookups = choices().map(ChoiceReport::from).collect();
         found.topics = TOPICS.iter().map(TopicReport::from).collect();
         found.features = features().map(FeatureReport::from).collect();
+        found.checks = checks();
         return Ok(found);
     };
     if let Some(rule) = rules().into_iter().find(|rule| rule.id == what) {
@@ -170,6 +200,8 @@ fn find(what: Option<&str>) -> Result<Document, Trouble> {
         found.topics.push(topic.into());
     } else if let Some(feature) = features().find(|feature| feature.id == what) {
         found.features.push(feature.into());
+    } else if let Some(check) = checks().into_iter().find(|check| check.id == what) {
+        found.checks.push(check);
     } else if let Some(special) = special::explain(what) {
         found.addresses.push(special);
     } else {
@@ -186,6 +218,7 @@ fn unknown(what: &str) -> Trouble {
         .chain(choices().map(|choice| choice.id))
         .chain(TOPICS.iter().map(|topic| topic.id))
         .chain(features().map(|feature| feature.id))
+        .chain(checks().into_iter().map(|check| check.id))
         .map(|id| (difference(what, id), id))
         .collect();
     names.sort_unstable();
@@ -228,6 +261,11 @@ fn citations() -> String {
     rules().iter().for_each(|rule| add(rule.id, rule.cites));
     choices().for_each(|choice| add(choice.id, choice.cites));
     features().for_each(|feature: &Feature| add(feature.id, feature.cites));
+    for CheckRow { id, cites, .. } in checks() {
+        for CiteReport { repo, rev, path, function, needle } in cites {
+            let _ = writeln!(text, "{id}\t{repo}\t{rev}\t{path}\t{function}\t{needle}");
+        }
+    }
     text
 }
 
@@ -257,6 +295,13 @@ fn list(found: &Document, style: Style) -> String {
         for feature in found.features.iter().filter(|feature| of_kernel(feature.id)) {
             page.entry(feature.id, &format!("{} (since {})", feature.title, feature.since));
         }
+    }
+    if !found.checks.is_empty() {
+        page.blank();
+        page.heading("Checks of Unix sockets on Linux");
+    }
+    for check in &found.checks {
+        page.entry(check.id, &format!("{} (else {})", check.title, check.errno));
     }
     page.blank();
     page.heading("Addresses");
@@ -305,6 +350,14 @@ fn pages(found: &Document, style: Style) -> String {
         page.label("not in");
         page.text(feature.not_in.as_deref().unwrap_or("no version that was read"));
         sources(&mut page, &feature.cites);
+    }
+    for check in &found.checks {
+        page.heading(check.id);
+        page.label("else");
+        page.text(&format!("{}: {}", check.errno, check.fault));
+        sources(&mut page, &check.cites);
+        page.blank();
+        page.paragraph(check.title);
     }
     for special in &found.addresses {
         address(&mut page, special);

@@ -148,8 +148,8 @@ const fn give(k: u32) -> libc::sock_filter {
 }
 
 impl Filter {
-    /// Stops at bind, listen, connect, `SO_ERROR` and io_uring_setup, for whoever traces the
-    /// process. In a process that nobody traces these calls answer `ENOSYS`.
+    /// Stops at bind, listen, connect, `SO_ERROR`, io_uring_setup and landlock_restrict_self, for
+    /// whoever traces the process. In a process that nobody traces these calls answer `ENOSYS`.
     pub fn for_tracer() -> Filter {
         let stop = give(libc::SECCOMP_RET_TRACE);
         let mut native: Vec<Numbered<'_>> = Vec::new();
@@ -157,12 +157,14 @@ impl Filter {
             native.push((number as u32, &[]));
         }
         native.push((IO_URING_SETUP, &[]));
+        native.push((LANDLOCK_RESTRICT_SELF, &[]));
         native.push((libc::SYS_getsockopt as u32, &[(1, SOL_SOCKET), (2, SO_ERROR)]));
         let other: &[Numbered<'_>] = &[
             (I386_BIND, &[]),
             (I386_LISTEN, &[]),
             (I386_CONNECT, &[]),
             (IO_URING_SETUP, &[]),
+            (LANDLOCK_RESTRICT_SELF, &[]),
             (I386_GETSOCKOPT, &[(1, SOL_SOCKET), (2, SO_ERROR)]),
             (I386_SOCKETCALL, &[(0, SYS_BIND)]),
             (I386_SOCKETCALL, &[(0, SYS_CONNECT)]),

@@ -7,6 +7,7 @@ use portwise_model::{
     Call as Asked, Fact, FactKey, Family, Gate, Protocol, Request, Socket, SocketId, State,
     Verdict, linux::gate::SECCOMP_FILTER,
 };
+use portwise_sys::proc::Proc;
 
 use super::{
     connect::{self, Connect},
@@ -14,7 +15,7 @@ use super::{
 };
 use crate::{
     Answer, Endpoint, Report, Setting, SocketSettings, Trouble,
-    explain::{self, Heard, Holds},
+    explain::{self, Heard, Holds, Note},
     observe::live,
     pasted,
     unix::{self, UnixReport},
@@ -52,6 +53,8 @@ pub enum Explained {
 #[derive(Default)]
 pub(super) struct Explainer {
     uring: HashSet<u32>,
+    /// The processes that entered a Landlock domain, or were started in one.
+    domains: HashSet<u32>,
 }
 
 impl Explainer {
@@ -60,11 +63,41 @@ impl Explainer {
         self.uring.insert(tid)
     }
 
+    /// A thread is about to enter a Landlock domain.
+    pub(super) fn entered_domain(&mut self, tid: u32) {
+        self.domains.insert(tid);
+        self.domains.extend(Proc::default().status(tid).map(|status| status.tgid));
+    }
+
+    /// A process or thread was started: it is in the domain of whoever started it.
+    pub(super) fn started(&mut self, tid: u32) {
+        if self.domains.is_empty() {
+            return;
+        }
+        let proc = Proc::default();
+        let parent = proc.stat(tid).map_or(0, |stat| stat.parent.cast_unsigned());
+        let process = proc.status(tid).map_or(tid, |status| status.tgid);
+        if self.domains.contains(&parent) || self.domains.contains(&process) {
+            self.domains.insert(tid);
+        }
+    }
+
     /// Explains a failure, unless that was done before.
     pub(super) fn explain(&self, record: Record, facts: &SocketFacts, again: bool) -> Failure {
         let explained = match again {
             true => Explained::Not(String::new()),
             false => explained(&record, facts).unwrap_or_else(|e| Explained::Not(e.to_string())),
+        };
+        let in_domain = self.domains.contains(&record.tid) || self.domains.contains(&record.pid);
+        let explained = match explained {
+            Explained::Bind(reports) => Explained::Bind(gates(reports, &record, in_domain)),
+            Explained::Connect(mut connect)
+                if in_domain && record.errno == Some(portwise_sys::Errno::EACCES) =>
+            {
+                connect.because = LANDLOCK.into();
+                Explained::Connect(connect)
+            }
+            other => other,
         };
         Failure { record, facts: *facts, again, explained }
     }
@@ -98,6 +131,28 @@ impl Explainer {
         let judged = reports.ok()?.into_iter().find_map(|report| report.got?.hint)?;
         (judged.holds == Holds::Wrong).then_some((judged.text, judged.because))
     }
+}
+
+const LANDLOCK: &str = "Landlock: the program put itself in a domain before \
+    (landlock_restrict_self), which answers EACCES to TCP ports that its rules do not name";
+
+/// Says what stands in front of the rules for ports where these refuse nothing.
+fn gates(mut reports: Vec<Report>, record: &Record, in_domain: bool) -> Vec<Report> {
+    let is_eacces = record.errno == Some(portwise_sys::Errno::EACCES);
+    for report in reports.iter_mut().filter(|report| report.decision.answer == Answer::Yes) {
+        report.covers = None;
+        if in_domain && is_eacces && record.protocol == Some(Protocol::Tcp) {
+            let text = format!("{LANDLOCK}; a rule for port {} has to be added", report.port);
+            report.notes.retain(|note| note.id != "unseen-gates");
+            let (id, cites) = ("landlock-domain", Vec::new());
+            report.notes.insert(0, Note { id, text, cites });
+            report.got = None;
+        } else if let Some(got) = &mut report.got {
+            // It was not another moment: the call failed just now.
+            got.now = None;
+        }
+    }
+    reports
 }
 
 /// The machine with this process as the one that asks.

@@ -137,6 +137,7 @@ impl Watch<'_> {
                 Event::Executed(before) => self.executed(tid, before),
                 Event::Started => {
                     self.summary.processes += 1;
+                    self.explainer.started(tid);
                     self.go_on(tid, 0);
                 }
                 Event::Trap => self.go_on(tid, 0),
@@ -180,6 +181,7 @@ impl Watch<'_> {
             tracee::Heard::Nothing => {}
             tracee::Heard::Called(record, facts) => self.called(tid, record, &facts),
             tracee::Heard::Said(text) => self.said(tid, &text),
+            tracee::Heard::Landlock => self.explainer.entered_domain(tid),
             tracee::Heard::IoUring => {
                 if self.explainer.is_first_uring(tid) {
                     let name = tracee::name(tid);

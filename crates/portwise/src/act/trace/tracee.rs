@@ -89,6 +89,7 @@ pub(super) enum Heard {
     Called(Record, SocketFacts),
     Said(String),
     IoUring,
+    Landlock,
 }
 
 /// A thread.
@@ -157,6 +158,7 @@ impl Tracee {
                 self.pending = Some(Pending::Error(fd, to));
             }
             Some(Made::IoUring) => return Heard::IoUring,
+            Some(Made::Landlock) => return Heard::Landlock,
             Some(Made::Write(_, from, length)) if self.listened > 0 => {
                 self.saying = call::text(tid, from, length);
             }

@@ -53,6 +53,12 @@ pub(super) fn of(
     {
         fixes.insert(at, exactly);
     }
+    // What undoes a loss is what whoever met it looks for.
+    if start.is_bare_program(case)
+        && let Some(at) = fixes.iter().position(|fix| fix.id == "linux.this-program")
+    {
+        fixes[..=at].rotate_right(1);
+    }
     if restarted {
         // Fixes of a start that needs none are noise.
         fixes.retain(|fix| fix.breadth == "request");
@@ -72,8 +78,18 @@ fn asked(target: &Target) -> String {
     }
 }
 
-/// A command that concerns a network, made to work in the one in question.
+/// A command made to work as typed by whoever asks, in the network in question.
 fn there(setting: &Setting, command: &str) -> String {
+    let command = in_network(setting, command);
+    if setting.runner != Some(0) {
+        return command;
+    }
+    // Root needs no sudo, and may have none.
+    let command = command.strip_prefix("sudo ").unwrap_or(&command);
+    command.replace("; sudo ", "; ")
+}
+
+fn in_network(setting: &Setting, command: &str) -> String {
     let Some(netns) = &setting.netns else { return command.into() };
     let enter = format!("sudo nsenter --net={} ", quoted(&netns.to_string_lossy()));
     for tool in ["sysctl", "setpriv"] {

@@ -80,6 +80,16 @@ impl Start {
         Some(self.path(&file.path))
     }
 
+    /// Whether a program was named that has no capabilities of its own and runs no scripts.
+    pub(super) fn is_bare_program(&self, case: &Case) -> bool {
+        let file = case.subject.programs.last().and_then(|program| {
+            program.binary().filter(|_| program.files.len() == 1 && !self.command.is_empty())
+        });
+        file.is_some_and(|file| {
+            file.capabilities.value() == Some(&None) && !is_interpreter(&file.path)
+        })
+    }
+
     fn path(&self, path: &str) -> String {
         quoted(&format!("{}{path}", self.root))
     }
