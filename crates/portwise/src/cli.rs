@@ -198,12 +198,20 @@ enum Verb {
     /// The page of a rule, what an address means, or the list of all rules
     #[command(after_help = EXPLAIN_EXAMPLES)]
     Explain(verb::explain::Args),
+    /// The changes that would allow it, numbered; with --apply one is made, and checked
+    #[cfg(target_os = "linux")]
+    #[command(after_help = verb::fix::EXAMPLES)]
+    Fix(verb::fix::Args),
     /// What is known about this machine, where it was read, and what could not be
     #[command(after_help = FACTS_EXAMPLES)]
     Facts(verb::facts::Args),
     /// Where packets end: at which socket, at which rule of the firewall, or elsewhere
     #[command(after_help = REACH_EXAMPLES)]
     Reach(verb::reach::Args),
+    /// What portwise can see here and what not, and settings that surprise
+    #[cfg(target_os = "linux")]
+    #[command(after_help = verb::doctor::EXAMPLES)]
+    Doctor,
     /// What makes bash, zsh or fish complete the command line
     #[command(after_help = COMPLETIONS_EXAMPLES)]
     Completions(verb::completions::Args),
@@ -535,6 +543,10 @@ pub fn run_on(
         Some(Verb::Facts(args)) => verb::facts::run(args, &cli.global, &mut output),
         Some(Verb::Reach(args)) => verb::reach::run(args, &cli.global, &mut output),
         Some(Verb::Completions(args)) => Ok(verb::completions::run(args, &mut output)),
+        #[cfg(target_os = "linux")]
+        Some(Verb::Doctor) => verb::doctor::run(&cli.global, &mut output),
+        #[cfg(target_os = "linux")]
+        Some(Verb::Fix(args)) => verb::fix::run(args, &cli.global, &mut output),
         #[cfg(target_os = "linux")]
         Some(Verb::Try(args)) => verb::r#try::run(args, &cli.global, &mut output),
         #[cfg(target_os = "linux")]

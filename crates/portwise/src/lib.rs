@@ -23,6 +23,8 @@ pub mod capability;
 pub mod cli;
 pub mod endpoint;
 pub mod explain;
+#[cfg(target_os = "linux")]
+pub mod health;
 pub mod observe;
 pub mod pasted;
 pub mod reach;

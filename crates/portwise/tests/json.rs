@@ -15,8 +15,9 @@ use serde_json::{Map, Value};
 
 const BLESS: &str = "PORTWISE_BLESS=1 cargo test -p portwise --test json";
 const HOST: &str = concat!("--facts ", env!("CARGO_MANIFEST_DIR"), "/tests/data/host.json");
-const VERBS: [&str; 11] = [
-    "why", "check", "unix", "list", "reach", "free", "explain", "facts", "try", "trace", "conform",
+const VERBS: [&str; 13] = [
+    "why", "check", "unix", "list", "reach", "free", "explain", "facts", "fix", "doctor", "try",
+    "trace", "conform",
 ];
 
 fn reference() -> PathBuf {
@@ -244,6 +245,8 @@ fn output_is_what_the_schema_says() {
     #[cfg(target_os = "linux")]
     of_unix(&mut checker);
     #[cfg(target_os = "linux")]
+    of_fix_and_doctor(&mut checker);
+    #[cfg(target_os = "linux")]
     really_listed(&mut checker);
     assert!(checker.faults.is_empty(), "{}", checker.faults.join("\n"));
     // Only a kernel's own memory of a shared port, which nothing shows, gives the first; of the
@@ -355,6 +358,25 @@ fn of_unix(checker: &mut Checker) {
         checker.check(&value, &schema("unix.json"), "unix.json", "unix", "unix");
     }
     drop(held);
+}
+
+/// What `fix` writes, before and after, and `doctor`.
+#[cfg(target_os = "linux")]
+fn of_fix_and_doctor(checker: &mut Checker) {
+    let there = tempfile::tempdir().unwrap();
+    let path = format!("unix:{}", there.path().join("stale").display());
+    drop(std::os::unix::net::UnixListener::bind(there.path().join("stale")).unwrap());
+    let runs: [&[&str]; 3] =
+        [&["127.0.0.1:80", "--on", "linux-6.12"], &[&path], &[&path, "--apply", "1", "--yes"]];
+    for args in runs {
+        let run = common::portwise(&[&["fix", "--json"], args].concat());
+        let value: Value = serde_json::from_str(&run.out)
+            .unwrap_or_else(|e| panic!("fix {args:?}: {e}: {}{}", run.out, run.err));
+        checker.check(&value, &schema("fix.json"), "fix.json", "fix", "fix");
+    }
+    assert!(!there.path().join("stale").exists());
+    let value: Value = serde_json::from_str(&common::line("doctor --json").out).unwrap();
+    checker.check(&value, &schema("doctor.json"), "doctor.json", "doctor", "doctor");
 }
 
 /// What `list` writes about this machine.

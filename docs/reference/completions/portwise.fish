@@ -51,8 +51,10 @@ complete -c portwise -n "__fish_portwise_needs_command" -f -a "check" -d 'One li
 complete -c portwise -n "__fish_portwise_needs_command" -f -a "list" -d 'Every bound socket: what it covers, whom it is exposed to, who holds it'
 complete -c portwise -n "__fish_portwise_needs_command" -f -a "free" -d 'The next free port for an address, family and options, printed bare for scripts'
 complete -c portwise -n "__fish_portwise_needs_command" -f -a "explain" -d 'The page of a rule, what an address means, or the list of all rules'
+complete -c portwise -n "__fish_portwise_needs_command" -f -a "fix" -d 'The changes that would allow it, numbered; with --apply one is made, and checked'
 complete -c portwise -n "__fish_portwise_needs_command" -f -a "facts" -d 'What is known about this machine, where it was read, and what could not be'
 complete -c portwise -n "__fish_portwise_needs_command" -f -a "reach" -d 'Where packets end: at which socket, at which rule of the firewall, or elsewhere'
+complete -c portwise -n "__fish_portwise_needs_command" -f -a "doctor" -d 'What portwise can see here and what not, and settings that surprise'
 complete -c portwise -n "__fish_portwise_needs_command" -f -a "completions" -d 'What makes bash, zsh or fish complete the command line'
 complete -c portwise -n "__fish_portwise_needs_command" -f -a "try" -d 'Really bind, listen and connect, in a private copy of the network, beside the prediction'
 complete -c portwise -n "__fish_portwise_needs_command" -f -a "trace" -d 'Start a program, and explain each bind, listen and connect of it that fails'
@@ -173,6 +175,28 @@ complete -c portwise -n "__fish_portwise_using_subcommand explain" -s j -l json 
 complete -c portwise -n "__fish_portwise_using_subcommand explain" -s v -l verbose -d 'Say every rule tried, every fact and every source'
 complete -c portwise -n "__fish_portwise_using_subcommand explain" -s q -l quiet -d 'Say less: why only its first line, check nothing but the exit status'
 complete -c portwise -n "__fish_portwise_using_subcommand explain" -s h -l help -d 'Print help'
+complete -c portwise -n "__fish_portwise_using_subcommand fix" -l apply -d 'Make this change, by its number in the list' -r
+complete -c portwise -n "__fish_portwise_using_subcommand fix" -l as -d 'Ask as a login process of this user, without capabilities unless it is root' -r
+complete -c portwise -n "__fish_portwise_using_subcommand fix" -l pid -d 'Ask in place of this process: with its credentials, in its network namespace' -r
+complete -c portwise -n "__fish_portwise_using_subcommand fix" -l netns -d 'Ask in this network namespace' -r
+complete -c portwise -n "__fish_portwise_using_subcommand fix" -l on -d 'Ask another kernel, such as linux-6.12, macos-15, freebsd-15.0 or windows-11; with why, all: one line for each kernel' -r
+complete -c portwise -n "__fish_portwise_using_subcommand fix" -l has -d 'With --on: an address that the host has, such as 192.0.2.10/24 or fe80::1/64%eth0' -r
+complete -c portwise -n "__fish_portwise_using_subcommand fix" -l facts -d 'Take the facts from a file that `portwise facts -o FILE` wrote' -r -F
+complete -c portwise -n "__fish_portwise_using_subcommand fix" -l dev -d 'The socket is bound to this interface (SO_BINDTODEVICE)' -r
+complete -c portwise -n "__fish_portwise_using_subcommand fix" -l color -d 'When to colour: auto (on a terminal, unless NO_COLOR is set), always, never' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set'
+always\t'Always'
+never\t'Never'"
+complete -c portwise -n "__fish_portwise_using_subcommand fix" -l yes -d 'Do not ask'
+complete -c portwise -n "__fish_portwise_using_subcommand fix" -s 4 -l ipv4 -d 'Only the IPv4 addresses of a name; for a bare port 0.0.0.0'
+complete -c portwise -n "__fish_portwise_using_subcommand fix" -s 6 -l ipv6 -d 'Only the IPv6 addresses of a name; for a bare port ::'
+complete -c portwise -n "__fish_portwise_using_subcommand fix" -l reuseaddr -d 'The socket has SO_REUSEADDR'
+complete -c portwise -n "__fish_portwise_using_subcommand fix" -l reuseport -d 'The socket has SO_REUSEPORT'
+complete -c portwise -n "__fish_portwise_using_subcommand fix" -l v6only -d 'The socket has IPV6_V6ONLY'
+complete -c portwise -n "__fish_portwise_using_subcommand fix" -l freebind -d 'The socket has IP_FREEBIND'
+complete -c portwise -n "__fish_portwise_using_subcommand fix" -s j -l json -d 'Answer in JSON'
+complete -c portwise -n "__fish_portwise_using_subcommand fix" -s v -l verbose -d 'Say every rule tried, every fact and every source'
+complete -c portwise -n "__fish_portwise_using_subcommand fix" -s q -l quiet -d 'Say less: why only its first line, check nothing but the exit status'
+complete -c portwise -n "__fish_portwise_using_subcommand fix" -s h -l help -d 'Print help'
 complete -c portwise -n "__fish_portwise_using_subcommand facts" -s o -l output -d 'Write the facts as JSON into this file, for --facts' -r -F
 complete -c portwise -n "__fish_portwise_using_subcommand facts" -l as -d 'Ask as a login process of this user, without capabilities unless it is root' -r
 complete -c portwise -n "__fish_portwise_using_subcommand facts" -l pid -d 'Ask in place of this process: with its credentials, in its network namespace' -r
@@ -216,6 +240,26 @@ complete -c portwise -n "__fish_portwise_using_subcommand reach" -s j -l json -d
 complete -c portwise -n "__fish_portwise_using_subcommand reach" -s v -l verbose -d 'Say every rule tried, every fact and every source'
 complete -c portwise -n "__fish_portwise_using_subcommand reach" -s q -l quiet -d 'Say less: why only its first line, check nothing but the exit status'
 complete -c portwise -n "__fish_portwise_using_subcommand reach" -s h -l help -d 'Print help'
+complete -c portwise -n "__fish_portwise_using_subcommand doctor" -l as -d 'Ask as a login process of this user, without capabilities unless it is root' -r
+complete -c portwise -n "__fish_portwise_using_subcommand doctor" -l pid -d 'Ask in place of this process: with its credentials, in its network namespace' -r
+complete -c portwise -n "__fish_portwise_using_subcommand doctor" -l netns -d 'Ask in this network namespace' -r
+complete -c portwise -n "__fish_portwise_using_subcommand doctor" -l on -d 'Ask another kernel, such as linux-6.12, macos-15, freebsd-15.0 or windows-11; with why, all: one line for each kernel' -r
+complete -c portwise -n "__fish_portwise_using_subcommand doctor" -l has -d 'With --on: an address that the host has, such as 192.0.2.10/24 or fe80::1/64%eth0' -r
+complete -c portwise -n "__fish_portwise_using_subcommand doctor" -l facts -d 'Take the facts from a file that `portwise facts -o FILE` wrote' -r -F
+complete -c portwise -n "__fish_portwise_using_subcommand doctor" -l dev -d 'The socket is bound to this interface (SO_BINDTODEVICE)' -r
+complete -c portwise -n "__fish_portwise_using_subcommand doctor" -l color -d 'When to colour: auto (on a terminal, unless NO_COLOR is set), always, never' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set'
+always\t'Always'
+never\t'Never'"
+complete -c portwise -n "__fish_portwise_using_subcommand doctor" -s 4 -l ipv4 -d 'Only the IPv4 addresses of a name; for a bare port 0.0.0.0'
+complete -c portwise -n "__fish_portwise_using_subcommand doctor" -s 6 -l ipv6 -d 'Only the IPv6 addresses of a name; for a bare port ::'
+complete -c portwise -n "__fish_portwise_using_subcommand doctor" -l reuseaddr -d 'The socket has SO_REUSEADDR'
+complete -c portwise -n "__fish_portwise_using_subcommand doctor" -l reuseport -d 'The socket has SO_REUSEPORT'
+complete -c portwise -n "__fish_portwise_using_subcommand doctor" -l v6only -d 'The socket has IPV6_V6ONLY'
+complete -c portwise -n "__fish_portwise_using_subcommand doctor" -l freebind -d 'The socket has IP_FREEBIND'
+complete -c portwise -n "__fish_portwise_using_subcommand doctor" -s j -l json -d 'Answer in JSON'
+complete -c portwise -n "__fish_portwise_using_subcommand doctor" -s v -l verbose -d 'Say every rule tried, every fact and every source'
+complete -c portwise -n "__fish_portwise_using_subcommand doctor" -s q -l quiet -d 'Say less: why only its first line, check nothing but the exit status'
+complete -c portwise -n "__fish_portwise_using_subcommand doctor" -s h -l help -d 'Print help'
 complete -c portwise -n "__fish_portwise_using_subcommand completions" -l as -d 'Ask as a login process of this user, without capabilities unless it is root' -r
 complete -c portwise -n "__fish_portwise_using_subcommand completions" -l pid -d 'Ask in place of this process: with its credentials, in its network namespace' -r
 complete -c portwise -n "__fish_portwise_using_subcommand completions" -l netns -d 'Ask in this network namespace' -r

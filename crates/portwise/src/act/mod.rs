@@ -3,6 +3,8 @@
 #[cfg(target_os = "linux")]
 mod confirm;
 #[cfg(target_os = "linux")]
+pub mod fix;
+#[cfg(target_os = "linux")]
 pub mod lab;
 #[cfg(target_os = "linux")]
 pub mod launch;

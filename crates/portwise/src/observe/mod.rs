@@ -39,6 +39,7 @@ mod holders;
 #[cfg(target_os = "linux")]
 mod host;
 pub mod live;
+pub mod names;
 #[cfg(target_os = "linux")]
 mod network;
 mod order;

@@ -4,6 +4,10 @@ use std::borrow::Cow;
 
 mod asker;
 mod audience;
+#[cfg(target_os = "linux")]
+pub mod doctor;
+#[cfg(target_os = "linux")]
+pub mod fix;
 mod got;
 pub mod holder;
 pub mod json;

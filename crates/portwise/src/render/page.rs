@@ -1,5 +1,7 @@
 //! Lines with a label in front, wrapped at 80 columns.
 
+use std::borrow::Cow;
+
 use super::clean;
 
 pub(super) const WIDTH: usize = 80;
@@ -46,7 +48,7 @@ impl Style {
 pub struct Page {
     out: String,
     style: Style,
-    label: &'static str,
+    label: Cow<'static, str>,
 }
 
 impl Page {
@@ -82,12 +84,17 @@ impl Page {
         if !self.out.is_empty() && !self.out.ends_with("\n\n") {
             self.out.push('\n');
         }
-        self.label = "";
+        self.label = Cow::default();
     }
 
     /// Sets the label of the next line; the same label is not repeated.
     pub fn label(&mut self, label: &'static str) {
-        self.label = label;
+        self.label = label.into();
+    }
+
+    /// Puts a number in the place of the next line's label.
+    pub fn number(&mut self, number: usize) {
+        self.label = format!("{number}").into();
     }
 
     /// Adds text behind the label, wrapped.

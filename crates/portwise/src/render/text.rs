@@ -84,7 +84,8 @@ fn answer(page: &mut Page, report: &Report, detail: Detail) {
     }
 }
 
-fn headline(report: &Report) -> (Color, String) {
+/// The first line: its colour, and what stands behind the word.
+pub(crate) fn headline(report: &Report) -> (Color, String) {
     let who = phrase::subject(&report.subject);
     let what = format!("{}/{}", report.endpoint, report.protocol.name());
     if let Some(program) = report.not_started() {

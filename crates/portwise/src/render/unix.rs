@@ -32,7 +32,8 @@ pub(super) fn below(report: &UnixReport, style: Style) -> String {
     page.finish()
 }
 
-fn headline(report: &UnixReport) -> (Color, String) {
+/// The first line: its colour, and what stands behind the word.
+pub(crate) fn headline(report: &UnixReport) -> (Color, String) {
     let who = phrase::subject(&report.subject);
     let what = match report.call {
         Call::Bind => "bind",

@@ -14,9 +14,13 @@ mod ask;
 pub mod check;
 pub mod completions;
 pub mod conform;
+#[cfg(target_os = "linux")]
+pub mod doctor;
 mod everywhere;
 pub mod explain;
 pub mod facts;
+#[cfg(target_os = "linux")]
+pub mod fix;
 pub mod free;
 pub mod list;
 pub mod reach;
