@@ -154,6 +154,9 @@ impl Walk<'_, '_> {
     }
 
     fn in_set(&self, set: u16, src: &[bool], packet: &Packet) -> Tri {
+        if packet.changed_ipsets.contains(&set) {
+            return Tri::Depends("a set that a rule before changed".into());
+        }
         let tuple = packet.tuple;
         let shown: Vec<Shown<'_>> = src
             .iter()

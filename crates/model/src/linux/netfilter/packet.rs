@@ -122,6 +122,8 @@ pub struct Packet {
     pub given_to: Option<SocketId>,
     /// What rules put into sets on the way, by set.
     pub added: BTreeSet<(usize, Vec<u8>)>,
+    /// The sets of ipset that rules changed on the way.
+    pub changed_ipsets: BTreeSet<u16>,
 }
 
 /// SYN.
@@ -167,6 +169,7 @@ impl Packet {
             route_again: None,
             given_to: None,
             added: BTreeSet::new(),
+            changed_ipsets: BTreeSet::new(),
         }
     }
 

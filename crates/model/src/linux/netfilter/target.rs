@@ -42,6 +42,10 @@ impl Walk<'_, '_> {
                 packet.tos = (packet.tos & !clear) ^ set;
                 Next::Go
             }
+            Target::ChangeSets { sets } => {
+                packet.changed_ipsets.extend(sets);
+                Next::Go
+            }
             Target::Connmark { mode, mark, ct_mask, nf_mask } => {
                 connmark(packet, *mode, *mark, *ct_mask, *nf_mask);
                 Next::Go

@@ -189,6 +189,7 @@ impl Words<'_> {
             Target::Netmap { .. } => "netmap".into(),
             Target::Mark { .. } => "mark".into(),
             Target::Tos { .. } => "tos".into(),
+            Target::ChangeSets { .. } => "set".into(),
             Target::Connmark { .. } => "connmark".into(),
             Target::Ct { notrack: true, .. } => "notrack".into(),
             Target::Ct { .. } => "ct".into(),

@@ -243,6 +243,10 @@ pub enum Target {
         clear: u32,
         set: u32,
     },
+    /// `SET`: adds the packet to these sets, or takes it out.
+    ChangeSets {
+        sets: Vec<u16>,
+    },
     /// `DSCP` and `TOS`: the type of service becomes `(tos & !clear) ^ set`.
     Tos {
         clear: u8,

@@ -7,6 +7,7 @@ use portwise_model::{
 
 use super::xt::Fields;
 
+const NO_SET: u16 = u16::MAX;
 const MAP_IPS: u32 = 1;
 const PROTO_SPECIFIED: u32 = 2;
 
@@ -17,13 +18,17 @@ pub(super) const KNOWN: &[(&str, &str)] = &[
     ("DNAT, SNAT, MASQUERADE, REDIRECT, NETMAP", "yes; ranges of up to 32 are tried one by one"),
     ("MARK, CONNMARK", "yes; CONNMARK's shifts are not known"),
     ("DSCP, TOS", "yes; a client's first packet is taken to have neither"),
+    (
+        "SET",
+        "leaves open whether the set has the packet's address from then on; its maps end in unknown",
+    ),
     ("CT, NOTRACK", "yes; helpers and timeouts change nothing"),
     ("TPROXY", "yes"),
     ("SYNPROXY", "yes, before a socket of this host"),
     ("NFQUEUE, QUEUE", "ends in unknown: a program decides"),
     (
         "LOG, NFLOG, TRACE, AUDIT, TCPMSS, TCPOPTSTRIP, CHECKSUM, CLASSIFY, TTL, HL, \
-         SET, TEE, SECMARK, CONNSECMARK, LED, IDLETIMER, RATEEST, ECN, HMARK, ULOG",
+         TEE, SECMARK, CONNSECMARK, LED, IDLETIMER, RATEEST, ECN, HMARK, ULOG",
         "changes nothing that decides",
     ),
 ];
@@ -89,12 +94,20 @@ fn known(is_v6: bool, name: &str, revision: u8, f: Fields<'_>) -> Option<Target>
         }
         "DSCP" => Target::Tos { clear: 0xfc, set: f.u8(0)? << 2 },
         "TOS" if revision >= 1 => Target::Tos { clear: f.u8(1)?, set: f.u8(0)? },
+        "SET" if revision >= 1 => {
+            let one = |at| f.u16(at).map(|set| (set != NO_SET).then_some(set));
+            // A mark, priority or queue out of the set.
+            if revision >= 3 && one(8)?.is_some() {
+                return None;
+            }
+            Target::ChangeSets { sets: [one(0)?, one(4)?].into_iter().flatten().collect() }
+        }
         "NFQUEUE" => Target::Queue { bypass: revision >= 2 && f.u16(4)? & 1 != 0 },
         "QUEUE" => Target::Queue { bypass: false },
         "SYNPROXY" => Target::Synproxy,
         "LOG" | "NFLOG" | "ULOG" | "TRACE" | "AUDIT" | "TCPMSS" | "TCPOPTSTRIP" | "CHECKSUM"
-        | "CLASSIFY" | "TTL" | "HL" | "SET" | "TEE" | "SECMARK" | "CONNSECMARK" | "LED"
-        | "IDLETIMER" | "RATEEST" | "ECN" | "HMARK" => Target::Nothing,
+        | "CLASSIFY" | "TTL" | "HL" | "TEE" | "SECMARK" | "CONNSECMARK" | "LED" | "IDLETIMER"
+        | "RATEEST" | "ECN" | "HMARK" => Target::Nothing,
         _ => return None,
     })
 }
