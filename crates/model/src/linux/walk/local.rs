@@ -31,12 +31,13 @@ impl Way<'_, '_> {
         let by = self.name(way.oif);
         self.note(format!("made on this host, routed to {by}"));
         let stopped = self.hook(Hook::Output, &mut packet);
-        self.pass_output(stopped, &packet)?;
+        // The kernel routes again as soon as a rule asks for it, before those that follow.
         let way = match packet.route_again.take() {
             None => way,
             Some(mark) => self.rerouted(&packet, mark)?,
         };
         packet.oif = way.oif;
+        self.pass_output(stopped, &packet)?;
         if !self.is_loopback(way.oif) {
             return self.leave(packet);
         }
