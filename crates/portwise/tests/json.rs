@@ -253,6 +253,7 @@ fn output_is_what_the_schema_says() {
     // running machine not everything can be had.
     let live = [
         "common.json#/$defs/about",
+        "common.json#/$defs/named",
         "why.json#/$defs/elsewhere",
         "why.json#/$defs/owner.about",
         "why.json#/$defs/audience",
@@ -455,8 +456,12 @@ fn really_traced(checker: &mut Checker) {
 /// What `reach` writes, of the network at hand: what there is on it is not the test's to say.
 fn followed(checker: &mut Checker) {
     let schema = schema("reach.json");
-    for args in [&["127.0.0.1:9", "--from", "127.0.0.1%lo"][..], &["9"], &["127.0.0.1:9/udp", "-4"]]
-    {
+    for args in [
+        &["127.0.0.1:9", "--from", "127.0.0.1%lo"][..],
+        &["9"],
+        &["localhost:9"],
+        &["127.0.0.1:9/udp", "-4"],
+    ] {
         let run = common::portwise(&[&["reach", "--json"], args].concat());
         let value: Value = serde_json::from_str(&run.out)
             .unwrap_or_else(|e| panic!("reach {args:?}: {e}: {}{}", run.out, run.err));

@@ -13,6 +13,7 @@ mod fixes;
 mod got;
 mod holders;
 pub mod listed;
+pub mod names;
 mod notes;
 pub mod owner;
 pub mod port;

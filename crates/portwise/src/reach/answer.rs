@@ -1,5 +1,7 @@
 //! One answer, as JSON has it and as text is made of.
 
+use std::net::IpAddr;
+
 use portwise_model::{
     Protocol, Reach, ReachOutcome, ReachQuestion, SocketId, Station, Stopper, WayEnd,
     linux::netfilter::{At, Ruleset, rule_text},
@@ -20,6 +22,9 @@ pub struct Answer {
     pub from: String,
     /// Where they go.
     pub to: String,
+    /// The address they go to.
+    #[serde(skip)]
+    pub ip: IpAddr,
     /// The port they go to.
     #[serde(skip)]
     pub port: u16,
@@ -109,6 +114,7 @@ pub(super) fn describe(
     let blank = Answer {
         from: format!("{}%{}", from.ip, from.device.clone().unwrap_or(device)),
         to: format!("{to}/{}", question.protocol.name()),
+        ip: question.to.ip(),
         port: question.to.port(),
         sent_on: None,
         outcome: ReachOutcome::Unknown,
@@ -209,7 +215,7 @@ pub(super) fn socket(setting: &mut Setting, ids: &[SocketId]) -> Option<SocketAn
     Some(SocketAnswer {
         // `ss` writes the device behind the address.
         local: match (socket.ip, &zone) {
-            (std::net::IpAddr::V6(v6), Some(zone)) if v6.is_unicast_link_local() => {
+            (IpAddr::V6(v6), Some(zone)) if v6.is_unicast_link_local() => {
                 shown(socket.ip, Some(zone), socket.port)
             }
             _ => shown(socket.ip, None, socket.port),

@@ -10,20 +10,26 @@ use super::{
     text::Detail,
 };
 use crate::{
-    explain::port::{OnPort, PortSocket},
+    explain::{
+        names::Named,
+        port::{OnPort, PortSocket},
+    },
     reach::{Answer, Fix},
     verb::reach::Row,
 };
 
 /// Writes the answers, those to one address together.
-pub fn text(rows: &[Row], detail: Detail, style: Style) -> String {
+pub fn text(rows: &[Row], names: &[Named], detail: Detail, style: Style) -> String {
     let mut page = Page::new(style);
+    if detail != Detail::Quiet {
+        self::names(&mut page, names);
+    }
     let mut to = None;
     let mut said = BTreeSet::new();
     for row in rows {
         let answer = &row.answer;
         if detail != Detail::Quiet && to != Some(&answer.to) {
-            if to.is_some() {
+            if to.is_some() || !names.is_empty() {
                 page.blank();
             }
             page.plain(&format!("to {}", answer.to));
@@ -37,6 +43,16 @@ pub fn text(rows: &[Row], detail: Detail, style: Style) -> String {
         page.text(outside);
     }
     page.finish()
+}
+
+/// Writes what clients make of names.
+pub(super) fn names(page: &mut Page, names: &[Named]) {
+    for named in names {
+        page.label("name");
+        for line in named.lines() {
+            page.text(&line);
+        }
+    }
 }
 
 /// Writes who is on a port: `always`, or if one vantage is not served, or several sockets may

@@ -9,7 +9,7 @@ use super::{
 };
 use crate::explain::{
     Answer, CiteReport, Decision, FixReport, Found, HeldSocket, NoHolder, Note, Report, Role,
-    StepReport,
+    StepReport, names::Named,
 };
 
 /// How much is said.
@@ -25,8 +25,17 @@ pub enum Detail {
 }
 
 /// Writes the answers of `why`.
-pub fn why(reports: &[Report], assumed: &[String], detail: Detail, style: Style) -> String {
+pub fn why(
+    reports: &[Report],
+    names: &[Named],
+    assumed: &[String],
+    detail: Detail,
+    style: Style,
+) -> String {
     let mut page = Page::new(style);
+    if detail > Detail::Quiet {
+        super::reach::names(&mut page, names);
+    }
     for report in reports {
         if detail > Detail::Quiet {
             page.blank();

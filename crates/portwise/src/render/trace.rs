@@ -31,7 +31,7 @@ pub fn failure(failure: &Failure, style: Style) -> String {
     let mut block = format!("{MARK}{}\n", said(record));
     match explained {
         Explained::Bind(reports) => {
-            let text = text::why(reports, &[], Detail::Normal, style);
+            let text = text::why(reports, &[], &[], Detail::Normal, style);
             let one = if let [one] = reports.as_slice() { Some(one) } else { None };
             let is_allowed = one.is_some_and(|report| report.decision.answer == Answer::Yes);
             // Its first line says again what is said already, or of a call that failed that it

@@ -7,7 +7,10 @@ use super::{KernelReport, kernel, targets};
 use crate::{
     Endpoint, Setting, SocketSettings, Trouble,
     cli::{Global, Output},
-    explain::port::{OnPort, on_port},
+    explain::{
+        names::{Named, NamedAddress},
+        port::{OnPort, on_port},
+    },
     reach::{Answer, From, Reaching},
     render::{json, reach as render},
 };
@@ -34,6 +37,7 @@ struct Document<'a> {
     kernel: KernelReport,
     assumed: &'a [String],
     answers: Vec<&'a Answer>,
+    names: &'a [Named],
     ports: Vec<&'a OnPort>,
 }
 
@@ -42,6 +46,8 @@ struct Document<'a> {
 pub struct Row {
     /// The vantage in words; empty if it was named in the question.
     pub vantage: String,
+    /// Whether it is this host.
+    pub here: bool,
     /// The answer.
     pub answer: Answer,
 }
@@ -68,7 +74,8 @@ pub fn reach(
                 target.ip = portwise_model::Family::of(from.ip).unspecified();
             }
             let answer = reaching.answer_in_full(&target, from)?;
-            rows.push(Row { vantage: String::new(), answer });
+            let here = from.device.as_deref() == Some("lo");
+            rows.push(Row { vantage: String::new(), here, answer });
             continue;
         }
         let mut views = reaching.views(target);
@@ -76,7 +83,8 @@ pub fn reach(
         for view in views {
             let device = view.from.device.clone().unwrap_or_default();
             let answer = reaching.answer_in_full(&view.target, &view.from)?;
-            rows.push(Row { vantage: view.kind.words(&device), answer });
+            let (vantage, here) = (view.kind.words(&device), view.kind.is_here());
+            rows.push(Row { vantage, here, answer });
         }
     }
     Ok(rows)
@@ -92,9 +100,11 @@ pub fn run(args: &Args, global: &Global, output: &mut Output<'_>) -> Result<u8, 
         .transpose()
         .map_err(|what| Trouble::new(format!("--from: {what}")))?;
     let mut setting = global.setting()?;
-    let mut rows = Vec::new();
+    let (mut rows, mut names) = (Vec::new(), Vec::new());
     for endpoint in &endpoints {
-        rows.extend(reach(&mut setting, endpoint, global, from.as_ref())?);
+        let found = reach(&mut setting, endpoint, global, from.as_ref())?;
+        names.extend(named(endpoint, &found));
+        rows.extend(found);
     }
     let mut ports: Vec<OnPort> = Vec::new();
     let sent_on = rows.iter().filter_map(|row| row.answer.sent_on);
@@ -109,10 +119,11 @@ pub fn run(args: &Args, global: &Global, output: &mut Output<'_>) -> Result<u8, 
             kernel: kernel(&setting),
             assumed: &setting.assumed,
             answers: rows.iter().map(|row| &row.answer).collect(),
+            names: &names,
             ports: ports.iter().collect(),
         }));
     } else {
-        let mut text = render::text(&rows, global.detail(), output.style());
+        let mut text = render::text(&rows, &names, global.detail(), output.style());
         for port in ports.iter().filter(|_| !global.quiet) {
             let about =
                 |row: &&Row| row.answer.port == port.port || row.answer.sent_on == Some(port.port);
@@ -130,6 +141,15 @@ pub fn run(args: &Args, global: &Global, output: &mut Output<'_>) -> Result<u8, 
         output.data(&text);
     }
     Ok(status(rows.iter().map(|row| row.answer.outcome)))
+}
+
+/// What clients on this host make of the name of an endpoint.
+fn named(endpoint: &Endpoint, rows: &[Row]) -> Option<Named> {
+    let addresses = rows.iter().filter(|row| row.here).map(|row| NamedAddress {
+        ip: row.answer.ip,
+        served: row.answer.outcome == ReachOutcome::Accepted,
+    });
+    Named::of(endpoint, addresses.collect())
 }
 
 /// 0 if every vantage is served or sent on, 1 if one is not, 3 if one is open and none is not.

@@ -1,7 +1,9 @@
 //! `why ENDPOINT…`: may it be bound, what stops it, who holds it, what it covers, what helps. Given
 //! an errno or a program's error message, also what could have given that.
 
-use portwise_model::Family;
+use std::net::IpAddr;
+
+use portwise_model::{Family, Protocol, Socket, State};
 use serde::Serialize;
 
 use super::{
@@ -12,8 +14,14 @@ use super::{
 use crate::{
     Endpoint, Report, Setting, SocketSettings, Trouble,
     cli::{Global, Output, ProgramArg},
-    explain::{self, Heard},
-    observe::Traffic,
+    explain::{
+        self, Heard,
+        names::{Named, NamedAddress},
+    },
+    observe::{
+        Traffic,
+        exposure::{BoundTo, covers},
+    },
     reach::audience,
     render::{json, text},
 };
@@ -50,6 +58,7 @@ struct Document<'a> {
     kernel: KernelReport,
     assumed: &'a [String],
     answers: &'a [Report],
+    names: &'a [Named],
 }
 
 /// Answers an endpoint in full, one report for each address it stands for.
@@ -106,6 +115,28 @@ fn answers(
     Ok(reports)
 }
 
+/// What clients on the host make of the name of an endpoint: served is where somebody listens.
+fn named(setting: &Setting, endpoint: &Endpoint, reports: &[Report]) -> Option<Named> {
+    // How another machine resolves names is not known.
+    setting.runner?;
+    let there = setting.host.sockets.on(endpoint.port).unwrap_or_default();
+    let listens = |socket: &&Socket| {
+        let waits = match socket.protocol {
+            Protocol::Tcp => socket.state == State::Listen,
+            Protocol::Udp => socket.remote.is_none(),
+        };
+        waits && socket.protocol == endpoint.protocol
+    };
+    let serves = |ip: IpAddr| {
+        there.iter().filter(listens).any(|socket| {
+            let Socket { ip: own, family, v6only, device, .. } = *socket;
+            covers(BoundTo { ip: own, family, v6only, device }, ip)
+        })
+    };
+    let address = |report: &Report| NamedAddress { ip: report.ip, served: serves(report.ip) };
+    Named::of(endpoint, reports.iter().map(address).collect())
+}
+
 /// Runs the verb and returns its exit status.
 pub fn run(args: &Args, global: &Global, output: &mut Output<'_>) -> Result<u8, Trouble> {
     #[cfg(target_os = "linux")]
@@ -120,13 +151,15 @@ pub fn run(args: &Args, global: &Global, output: &mut Output<'_>) -> Result<u8, 
     }
     let mut setting = global.setting_of(&args.program.command)?;
     ask::given(&mut questions, args.got.errno.as_deref(), setting.host.kernel.family)?;
-    let mut reports = Vec::new();
+    let (mut reports, mut names) = (Vec::new(), Vec::new());
     let mut read = None;
     for Question { endpoint, heard } in &questions {
         let (only, settings) = (global.family(), global.socket_settings());
         // The first line does not say who reaches what.
         let traffic = (!global.quiet || global.json).then_some(&mut read);
-        reports.extend(answers(&mut setting, endpoint, only, &settings, heard, traffic)?);
+        let found = answers(&mut setting, endpoint, only, &settings, heard, traffic)?;
+        names.extend(named(&setting, endpoint, &found));
+        reports.extend(found);
     }
     if global.json {
         output.data(&json::write(&Document {
@@ -134,9 +167,16 @@ pub fn run(args: &Args, global: &Global, output: &mut Output<'_>) -> Result<u8, 
             kernel: kernel(&setting),
             assumed: &setting.assumed,
             answers: &reports,
+            names: &names,
         }));
     } else {
-        output.data(&text::why(&reports, &setting.assumed, global.detail(), output.style()));
+        output.data(&text::why(
+            &reports,
+            &names,
+            &setting.assumed,
+            global.detail(),
+            output.style(),
+        ));
     }
     Ok(status(reports.iter().map(|report| report.decision.answer)))
 }
