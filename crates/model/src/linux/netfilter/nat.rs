@@ -180,6 +180,10 @@ impl Walk<'_, '_> {
     /// Gives the packet to a transparent proxy. `false` if there is none.
     pub(super) fn tproxy(&mut self, ip: Option<IpAddr>, port: u16, packet: &mut Packet) -> bool {
         let tuple = packet.tuple;
+        // An answer to a client of this host: it is the client's socket that is found.
+        if packet.icmp.is_none() && tuple == packet.connection.original.turned() {
+            return false;
+        }
         let established = (self.env.find)(packet, tuple.dst, tuple.dport);
         let seen = match established.filter(|seen| seen.connected) {
             Some(seen) => Some(seen),
