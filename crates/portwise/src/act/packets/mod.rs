@@ -188,7 +188,7 @@ fn compare(world: &mut World, probe: &Probe) -> Result<Compared, Trouble> {
         _ => false,
     };
     let mut observed = probe.send(world, Duration::from_millis(25))?;
-    for patience in [60, 250] {
+    for patience in [60, 250, 1000] {
         if agrees(&observed) {
             return Ok(Compared::Agree(answer.outcome.word()));
         }
