@@ -86,3 +86,19 @@ fn an_answer_that_is_not_rewritten_back_is_not_recognised() {
     );
     assert_eq!(world.tcp("192.0.2.10:8080").outcome, ReachOutcome::Accepted);
 }
+
+#[test]
+fn what_refuses_later_packets_ends_a_connection_that_was_accepted() {
+    for (with_what, errno) in
+        [(RejectWith::Reset, Errno::ECONNRESET), (RejectWith::Icmp(1), Errno::EHOSTUNREACH)]
+    {
+        let mut world = World::new();
+        world.socket(1, Protocol::Tcp, "0.0.0.0:80");
+        // New ones pass, what follows does not.
+        let refuse = vec![Expr::Reject(with_what)];
+        world.chain("in", Some((Hook::Input, true)), vec![with(state(8), accept()), refuse]);
+        let found = world.tcp("192.0.2.10:80");
+        assert_eq!((found.outcome, found.errno()), (ReachOutcome::Refused, Some(errno)));
+        assert_eq!(world.stopper(&found), "inet t in handle 2");
+    }
+}

@@ -5,9 +5,11 @@ use core::net::IpAddr;
 
 use super::{On, Way, inbound::flow, rule, shown, told::Told, unknown};
 use crate::{
-    ReachOutcome, Socket, Stopper, WayEnd,
+    Errno, ReachOutcome, Socket, Stopper, WayEnd,
     linux::{
-        netfilter::{ACK, Hook, Owner, Packet, Port, RST, SYN, Stop, Tracking, Tuple, source_for},
+        netfilter::{
+            ACK, Hook, How, Owner, Packet, Port, RST, SYN, Stop, Tracking, Tuple, source_for,
+        },
         route::{Flow, RouteType, Routed, first_way, local_type, lookup},
     },
 };
@@ -242,7 +244,7 @@ impl Way<'_, '_> {
             packet.oif = 0;
             let chains = self.scene.rules.at(Hook::Ingress, packet.is_v6(), Some(&device.name));
             let stopped = self.chains(&chains, Hook::Ingress, &mut packet);
-            self.pass_back(stopped)?;
+            self.pass_later(stopped, &packet, Hook::Ingress)?;
             &[Hook::Prerouting, Hook::Input]
         };
         for &hook in hooks {
@@ -250,7 +252,7 @@ impl Way<'_, '_> {
                 (packet.iif, packet.oif, packet.owner) = (device.index, 0, None);
             }
             let stopped = self.hook(hook, &mut packet);
-            self.pass_back(stopped)?;
+            self.pass_later(stopped, &packet, hook)?;
         }
         Ok(())
     }
@@ -260,7 +262,7 @@ impl Way<'_, '_> {
     fn acknowledge_out(&mut self, packet: &mut Packet) -> On {
         packet.oif = self.way_out(packet, 0)?.oif;
         let stopped = self.hook(Hook::Output, packet);
-        self.pass_back(stopped)?;
+        self.pass_later(stopped, packet, Hook::Output)?;
         if let Some(mark) = packet.route_again.take() {
             packet.oif = self.way_out(packet, mark)?.oif;
         }
@@ -271,6 +273,27 @@ impl Way<'_, '_> {
         Err(WayEnd::unknown(format!(
             "later packets of the connection leave by {name}, unlike the first one"
         )))
+    }
+
+    /// What stops a later packet of the client. A refusal reaches it after all.
+    fn pass_later(&mut self, stopped: Result<(), Stop>, packet: &Packet, hook: Hook) -> On {
+        let Err(Stop { how: How::Reject(with), at }) = stopped else {
+            return self.pass_back(stopped);
+        };
+        let silent = WayEnd {
+            stopper: rule(at),
+            note: "it stops what goes on after the first packet".into(),
+            ..WayEnd::new(ReachOutcome::Silent)
+        };
+        let Some(told) = Told::by_rule(with, packet.protocol, packet.is_v6()) else {
+            return Err(silent);
+        };
+        self.answer_error(packet, told, Some(hook))?;
+        let errno = match told {
+            Told::Icmp(_) => told.errno(packet.is_v6()),
+            _ => Some(Errno::ECONNRESET),
+        };
+        Err(WayEnd { errno, outcome: ReachOutcome::Refused, ..silent })
     }
 
     /// What stops an answer leaves the client without one.
