@@ -97,8 +97,10 @@ ask() {
   local ns=$1 pair
   shift
   for pair; do export "${pair?}"; done
+  export DIR
   [ -n "${ASK:-}" ] || exit 0
   for pair; do echo "$pair"; done
+  echo "DIR=$DIR"
   echo "--- answer"
   ip netns exec "$ns" bash -c "$ASK"
   echo "--- status $?"

@@ -5,7 +5,7 @@
 # first: pid $PID
 # first: pid $PID2
 # says: same socket
-# says: kill $PID
+# says: kill $PID $PID2
 . "$(dirname "$0")/../lib.sh"
 netns A
 spawn $A "$PY" -c "

@@ -6,7 +6,6 @@
 # first: held by pid $PID
 # first: kill $PID
 # not: stale
-# not: rm
 . "$(dirname "$0")/../lib.sh"
 netns A POD
 serve $POD 0 unix "$DIR/app.sock" 0

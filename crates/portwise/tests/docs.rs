@@ -50,39 +50,60 @@ fn firewall_reference_is_current() {
     compare("firewall.md", &text);
 }
 
-/// What the README shows of other kernels and recorded scenarios depends on nothing here, so it has
-/// to be what is printed.
+/// What the README and the guide show of other kernels and recorded scenarios depends on nothing
+/// here, so it has to be what is printed.
 #[test]
-fn readme_shows_what_is_printed() {
-    let readme = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../README.md");
-    let readme = fs::read_to_string(readme).expect("there is a README");
+fn readme_and_guide_show_what_is_printed() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let mut files = vec![root.join("README.md")];
+    let guide = fs::read_dir(root.join("docs/guide")).expect("there is a guide");
+    files.extend(guide.flatten().map(|entry| entry.path()));
+    let seen: usize = files.iter().map(|file| shows_what_is_printed(file)).sum();
+    assert!(seen > 4, "only {seen} examples");
+}
+
+/// Returns how many examples were compared.
+fn shows_what_is_printed(file: &Path) -> usize {
+    let text = fs::read_to_string(file).expect("there is such a file");
+    let mut blocks: Vec<String> = text.split("```").map(str::to_owned).collect();
     let mut seen = 0;
-    for block in readme.split("```").skip(1).step_by(2) {
+    for block in blocks.iter_mut().skip(1).step_by(2) {
         let Some((command, shown)) = block.trim_start().split_once('\n') else { continue };
         let Some(args) = command.strip_prefix("$ portwise ") else { continue };
         let (args, tail) = match args.split_once(" | tail -n ") {
             Some((args, n)) => (args, n.parse().expect("a number of lines")),
             None => (args, usize::MAX),
         };
-        if args.contains("--on ") || args.starts_with("conform tests/data/") {
-            let args: Vec<&str> =
-                args.split_whitespace().map(|arg| arg.trim_matches('\'')).collect();
-            let output = portwise(&args);
-            let printed = [output.stdout, output.stderr].concat();
-            let printed = String::from_utf8_lossy(&printed);
-            let skipped = printed.lines().count().saturating_sub(tail);
-            let printed: String = printed.split_inclusive('\n').skip(skipped).collect();
-            assert_eq!(shown, printed, "README.md: {command}");
-            seen += 1;
+        let is_fixed = ["explain ", "conform tests/data/"].iter().any(|s| args.starts_with(s));
+        if !args.contains("--on ") && !is_fixed {
+            continue;
         }
+        let args: Vec<&str> = args.split_whitespace().map(|arg| arg.trim_matches('\'')).collect();
+        let output = portwise(&args);
+        let printed = [output.stdout, output.stderr].concat();
+        let printed = String::from_utf8_lossy(&printed);
+        let skipped = printed.lines().count().saturating_sub(tail);
+        let printed: String = printed.split_inclusive('\n').skip(skipped).collect();
+        if !is_blessed() {
+            assert_eq!(shown, printed, "{}: {command}", file.display());
+        }
+        *block = format!("\n{command}\n{printed}");
+        seen += 1;
     }
-    assert!(seen > 0, "the README shows no other kernel");
+    if is_blessed() {
+        fs::write(file, blocks.join("```")).unwrap();
+    }
+    seen
+}
+
+fn is_blessed() -> bool {
+    env::var_os("PORTWISE_BLESS").is_some_and(|value| value == "1")
 }
 
 /// Compares a generated file with the one in the repository, or writes it.
 fn compare(name: &str, generated: &str) {
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/reference").join(name);
-    if env::var_os("PORTWISE_BLESS").is_some_and(|value| value == "1") {
+    if is_blessed() {
         fs::create_dir_all(file.parent().unwrap()).unwrap();
         fs::write(&file, generated).unwrap();
         return;

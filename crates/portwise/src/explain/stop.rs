@@ -123,6 +123,12 @@ fn kill(owners: &[&Owner], separate: bool, sudo: &str) -> String {
         return if few { format!("{sudo}kill {}", pids.join(" ")) } else { String::new() };
     };
     let pid = owner.pid;
+    // Not every program takes its workers with it.
+    let workers = owners.iter().filter(|other| other.pid != pid).map(|other| other.pid);
+    let workers: Vec<String> = workers.map(|pid| pid.to_string()).collect();
+    if (1..=5).contains(&workers.len()) && pid != 1 {
+        return format!("{sudo}kill {pid} {}", workers.join(" "));
+    }
     let stands = owner.about.as_ref().is_some_and(|about| about.run == "stopped");
     match (pid, stands) {
         (1, _) => String::new(),
@@ -273,7 +279,7 @@ mod tests {
             ("stopped", 0, "kill 9; kill -CONT 9", vec![owner(9, 0, stopped)]),
             ("init", 0, "", vec![owner(1, 0, none)]),
             ("strangers", 0, "", vec![owner(9, 0, none), owner(12, 0, none)]),
-            ("workers", 0, "kill 9", vec![owner(9, 0, none), owner(12, 0, child_of_9)]),
+            ("workers", 0, "kill 9 12", vec![owner(9, 0, none), owner(12, 0, child_of_9)]),
             (
                 "service",
                 1000,

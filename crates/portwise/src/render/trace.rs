@@ -49,6 +49,7 @@ pub fn failure(failure: &Failure, style: Style) -> String {
         Explained::Listen(rules) => block += &listen(rules, style),
         Explained::Connect(connect) => block += &connected(connect, style),
         Explained::Unix(report) => block += &unix(report, record, style),
+        Explained::Gate(why) => block += &gate(why, style),
         Explained::Not(why) if why.is_empty() => {}
         Explained::Not(why) => {
             let mut page = Page::new(style);
@@ -58,6 +59,18 @@ pub fn failure(failure: &Failure, style: Style) -> String {
         }
     }
     block
+}
+
+fn gate(why: &str, style: Style) -> String {
+    let mut page = Page::new(style);
+    page.label("why");
+    page.text(why);
+    page.label("fix");
+    page.text(
+        "allow the call in the filter: SystemCallFilter= of a unit, the seccomp profile of a \
+         container, or the program's own sandbox setting",
+    );
+    format!("\n{}", page.finish())
 }
 
 /// What a call came to that the rules for ports let pass.
@@ -301,7 +314,7 @@ pub fn failure_json(failure: &Failure) -> String {
             made.fixes = Some(&connect.fixes);
         }
         Explained::Not(why) if why.is_empty() => {}
-        Explained::Not(why) => made.because = Some(why),
+        Explained::Gate(why) | Explained::Not(why) => made.because = Some(why),
     }
     line(&made)
 }

@@ -248,8 +248,13 @@ fn stop_holder(q: &Question<'_>) -> Option<Change> {
     let [socket] = q.seen.sockets.as_slice() else { return None };
     let [holder] = socket.holders.as_slice() else { return None };
     let sudo = if holder.uid == q.runner { "" } else { q.sudo() };
-    let command = (holder.pid != 1).then(|| format!("{sudo}kill {}", holder.pid))?;
-    let title = "stop the program that has it, and remove the file if it leaves that behind".into();
+    let mut command = (holder.pid != 1).then(|| format!("{sudo}kill {}", holder.pid))?;
+    let mut title = "stop the program that has it".to_string();
+    if let Some(file) = &q.seen.file {
+        let path = quoted(&file.inode.path.to_string_lossy());
+        command += &format!("; {sudo}rm -f {path}");
+        title += ", and remove the file that it may leave behind";
+    }
     let effects = "its clients lose it";
     let fix = fix("linux.unix.stop-holder", title, Breadth::Holder, Some(command), effects);
     let mut change = q.unchanged(fix);

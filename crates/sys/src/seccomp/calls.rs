@@ -20,6 +20,8 @@ pub enum Call {
     IoUring,
     /// landlock_restrict_self(2).
     Landlock,
+    /// seccomp(2) or prctl(2) that installs a filter.
+    Seccomp,
     /// write(2): descriptor, bytes and their number.
     Write(i32, u64, u64),
     /// writev(2): descriptor, list and its length.
@@ -64,6 +66,12 @@ const I386_WRITE: u32 = 4;
 const I386_WRITEV: u32 = 146;
 const IO_URING_SETUP: u32 = 425;
 const LANDLOCK_RESTRICT_SELF: u32 = 446;
+const I386_PRCTL: u32 = 172;
+const I386_SECCOMP: u32 = 354;
+
+// What installs a filter: the first argument of prctl(2), and that of seccomp(2).
+const PR_SET_SECCOMP: u32 = 22;
+const SET_MODE_FILTER: u32 = 1;
 
 // What socketcall(2) does.
 const SYS_BIND: u32 = 2;
@@ -88,6 +96,8 @@ pub fn decode(architecture: u32, number: u64, arguments: &[u64; 6]) -> Option<Ca
             I386_WRITEV => return None,
             IO_URING_SETUP => Call::IoUring,
             LANDLOCK_RESTRICT_SELF => Call::Landlock,
+            I386_PRCTL if a as u32 == PR_SET_SECCOMP => Call::Seccomp,
+            I386_SECCOMP if a as u32 == SET_MODE_FILTER => Call::Seccomp,
             _ => return None,
         });
     }
@@ -103,6 +113,8 @@ pub fn decode(architecture: u32, number: u64, arguments: &[u64; 6]) -> Option<Ca
         libc::SYS_getsockopt => Call::SocketError(fd, d),
         libc::SYS_io_uring_setup => Call::IoUring,
         libc::SYS_landlock_restrict_self => Call::Landlock,
+        libc::SYS_prctl if a as u32 == PR_SET_SECCOMP => Call::Seccomp,
+        libc::SYS_seccomp if a as u32 == SET_MODE_FILTER => Call::Seccomp,
         libc::SYS_write => Call::Write(fd, b, c),
         libc::SYS_writev => Call::WriteVectors(fd, b, c),
         _ => return None,
@@ -148,8 +160,8 @@ const fn give(k: u32) -> libc::sock_filter {
 }
 
 impl Filter {
-    /// Stops at bind, listen, connect, `SO_ERROR`, io_uring_setup and landlock_restrict_self, for
-    /// whoever traces the process. In a process that nobody traces these calls answer `ENOSYS`.
+    /// Stops at bind, listen, connect, `SO_ERROR`, io_uring_setup, and where a process confines
+    /// itself by Landlock or seccomp, for whoever traces the process. In a process that nobody traces these calls answer `ENOSYS`.
     pub fn for_tracer() -> Filter {
         let stop = give(libc::SECCOMP_RET_TRACE);
         let mut native: Vec<Numbered<'_>> = Vec::new();
@@ -158,6 +170,8 @@ impl Filter {
         }
         native.push((IO_URING_SETUP, &[]));
         native.push((LANDLOCK_RESTRICT_SELF, &[]));
+        native.push((libc::SYS_prctl as u32, &[(0, PR_SET_SECCOMP)]));
+        native.push((libc::SYS_seccomp as u32, &[(0, SET_MODE_FILTER)]));
         native.push((libc::SYS_getsockopt as u32, &[(1, SOL_SOCKET), (2, SO_ERROR)]));
         let other: &[Numbered<'_>] = &[
             (I386_BIND, &[]),
@@ -165,6 +179,8 @@ impl Filter {
             (I386_CONNECT, &[]),
             (IO_URING_SETUP, &[]),
             (LANDLOCK_RESTRICT_SELF, &[]),
+            (I386_PRCTL, &[(0, PR_SET_SECCOMP)]),
+            (I386_SECCOMP, &[(0, SET_MODE_FILTER)]),
             (I386_GETSOCKOPT, &[(1, SOL_SOCKET), (2, SO_ERROR)]),
             (I386_SOCKETCALL, &[(0, SYS_BIND)]),
             (I386_SOCKETCALL, &[(0, SYS_CONNECT)]),

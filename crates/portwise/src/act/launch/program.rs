@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use portwise_sys::{exec, filecap};
+use portwise_sys::{exec, filecap, mount, path};
 
 use super::{Asker, NotStarted, Plan};
 use crate::Trouble;
@@ -24,11 +24,14 @@ pub(super) fn find(command: &[OsString]) -> Result<File, NotStarted> {
     let Some(name) = command.first() else {
         return Err(Trouble::new("no program is named; it stands behind `--`").into());
     };
-    let path = exec::find(name, std::env::var_os("PATH").as_deref())
+    let found = exec::find(name, std::env::var_os("PATH").as_deref())
         .map_err(|errno| NotStarted::Program(name.clone(), errno))?;
-    let capabilities = filecap::read(&path).ok().flatten();
+    // Those of a script count for nothing, nor do any on a file system with nosuid.
+    let is_binary = path::head(&found, 2).map_or(true, |head| head != b"#!");
+    let counts = is_binary && mount::flags(&found).is_ok_and(|flags| !flags.nosuid);
+    let capabilities = if counts { filecap::read(&found).ok().flatten() } else { None };
     let capabilities = capabilities.filter(|caps| caps.effective).map_or(0, |caps| caps.permitted);
-    Ok(File { path, capabilities })
+    Ok(File { path: found, capabilities })
 }
 
 /// A program with the environment of this process and these variables.

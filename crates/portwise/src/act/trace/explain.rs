@@ -7,9 +7,9 @@ use portwise_model::{
     Call as Asked, Fact, FactKey, Family, Gate, Protocol, Request, Socket, SocketId, State,
     Verdict, linux::gate::SECCOMP_FILTER,
 };
-use portwise_sys::proc::Proc;
 
 use super::{
+    Family as Kin,
     connect::{self, Connect},
     tracee::{Call, Record, SocketFacts},
 };
@@ -45,6 +45,8 @@ pub enum Explained {
     Connect(Connect),
     /// What stops a call on a Unix socket.
     Unix(Box<UnixReport>),
+    /// A gate in front of the kernel's rules refused, in words.
+    Gate(String),
     /// It is not known, for this reason; empty if it was explained before.
     Not(String),
 }
@@ -54,7 +56,7 @@ pub enum Explained {
 pub(super) struct Explainer {
     uring: HashSet<u32>,
     /// The processes that entered a Landlock domain, or were started in one.
-    domains: HashSet<u32>,
+    pub(super) domains: Kin,
 }
 
 impl Explainer {
@@ -63,32 +65,13 @@ impl Explainer {
         self.uring.insert(tid)
     }
 
-    /// A thread is about to enter a Landlock domain.
-    pub(super) fn entered_domain(&mut self, tid: u32) {
-        self.domains.insert(tid);
-        self.domains.extend(Proc::default().status(tid).map(|status| status.tgid));
-    }
-
-    /// A process or thread was started: it is in the domain of whoever started it.
-    pub(super) fn started(&mut self, tid: u32) {
-        if self.domains.is_empty() {
-            return;
-        }
-        let proc = Proc::default();
-        let parent = proc.stat(tid).map_or(0, |stat| stat.parent.cast_unsigned());
-        let process = proc.status(tid).map_or(tid, |status| status.tgid);
-        if self.domains.contains(&parent) || self.domains.contains(&process) {
-            self.domains.insert(tid);
-        }
-    }
-
     /// Explains a failure, unless that was done before.
     pub(super) fn explain(&self, record: Record, facts: &SocketFacts, again: bool) -> Failure {
         let explained = match again {
             true => Explained::Not(String::new()),
             false => explained(&record, facts).unwrap_or_else(|e| Explained::Not(e.to_string())),
         };
-        let in_domain = self.domains.contains(&record.tid) || self.domains.contains(&record.pid);
+        let in_domain = self.domains.has(record.tid) || self.domains.has(record.pid);
         let explained = match explained {
             Explained::Bind(reports) => Explained::Bind(gates(reports, &record, in_domain)),
             Explained::Connect(mut connect)
@@ -171,6 +154,14 @@ fn setting(pid: u32) -> Result<Setting, Trouble> {
 }
 
 fn explained(record: &Record, facts: &SocketFacts) -> Result<Explained, Trouble> {
+    if record.by_filter {
+        let errno = record.errno.map(|errno| errno.to_string()).unwrap_or_default();
+        let call = record.call.name();
+        return Ok(Explained::Gate(format!(
+            "a seccomp filter, which the program or what started it installed, answers {errno} to \
+             {call} itself: address, port and rights make no difference, root has no better luck"
+        )));
+    }
     let unseen = || {
         Trouble::new(
             "the address is not known: the program's file is not readable for you; root can read it",

@@ -13,11 +13,16 @@ mod ports;
 mod start;
 mod tracee;
 
-use std::{collections::HashMap, ffi::OsString, process::ExitStatus};
+use std::{
+    collections::{HashMap, HashSet},
+    ffi::OsString,
+    process::ExitStatus,
+};
 
 use portwise_model::Protocol;
 use portwise_sys::{
     Errno,
+    proc::Proc,
     ptrace::{self, Event, Until},
     signal,
 };
@@ -78,6 +83,7 @@ pub fn run(plan: &Plan, tell: &mut dyn FnMut(Told<'_>)) -> Result<ExitStatus, No
         main: started.pid,
         tracees: HashMap::new(),
         explainer: Explainer::default(),
+        filters: Family::default(),
         summary: Summary { processes: 1, ..Summary::default() },
         gains_nothing: started.gains_nothing,
         plan,
@@ -100,10 +106,43 @@ fn is_optional(record: &Record) -> bool {
     path.is_some_and(|path| SERVICES.iter().any(|s| path.to_string_lossy().starts_with(s)))
 }
 
+/// Processes with something that all inherit which they start.
+#[derive(Default)]
+struct Family(HashSet<u32>);
+
+impl Family {
+    /// A thread, and with it its process, takes it on.
+    fn enter(&mut self, tid: u32) {
+        self.0.insert(tid);
+        self.0.extend(Proc::default().status(tid).map(|status| status.tgid));
+    }
+
+    /// A process or thread was started. Returns whether it inherits it.
+    fn started(&mut self, tid: u32) -> bool {
+        if self.0.is_empty() {
+            return false;
+        }
+        let proc = Proc::default();
+        let parent = proc.stat(tid).map_or(0, |stat| stat.parent.cast_unsigned());
+        let process = proc.status(tid).map_or(tid, |status| status.tgid);
+        let inherits = self.has(parent) || self.has(process);
+        if inherits {
+            self.0.insert(tid);
+        }
+        inherits
+    }
+
+    fn has(&self, tid: u32) -> bool {
+        self.0.contains(&tid)
+    }
+}
+
 struct Watch<'a> {
     main: u32,
     tracees: HashMap<u32, Tracee>,
     explainer: Explainer,
+    /// Those that installed a seccomp filter, with all that they started.
+    filters: Family,
     summary: Summary,
     /// Whether executing a program gives no rights, because plain users' filters need that.
     gains_nothing: bool,
@@ -133,11 +172,15 @@ impl Watch<'_> {
                         signal::pass_on_to_nobody();
                     }
                 }
-                Event::Filtered | Event::AtCall => self.at_call(tid),
+                Event::Filtered => self.at_call(tid, true),
+                Event::AtCall => self.at_call(tid, false),
                 Event::Executed(before) => self.executed(tid, before),
                 Event::Started => {
                     self.summary.processes += 1;
-                    self.explainer.started(tid);
+                    self.explainer.domains.started(tid);
+                    if self.filters.started(tid) {
+                        self.tracees.insert(tid, Tracee::confined());
+                    }
                     self.go_on(tid, 0);
                 }
                 Event::Trap => self.go_on(tid, 0),
@@ -163,7 +206,9 @@ impl Watch<'_> {
         if before != tid {
             self.tracees.remove(&before);
         }
-        self.tracees.insert(tid, Tracee::default());
+        let confined = self.filters.has(tid) || self.filters.has(before);
+        let tracee = if confined { Tracee::confined() } else { Tracee::default() };
+        self.tracees.insert(tid, tracee);
         if self.gains_nothing
             && tid != self.main
             && let Some(note) = start::lost_rights(tid)
@@ -173,15 +218,16 @@ impl Watch<'_> {
         self.go_on(tid, 0);
     }
 
-    fn at_call(&mut self, tid: u32) {
+    fn at_call(&mut self, tid: u32, filtered: bool) {
         let tracee = self.tracees.entry(tid).or_default();
-        let heard = tracee.stopped(tid, self.plan.successes);
+        let heard = tracee.stopped(tid, filtered, self.plan.successes);
         let until = tracee.until();
         match heard {
             tracee::Heard::Nothing => {}
             tracee::Heard::Called(record, facts) => self.called(tid, record, &facts),
             tracee::Heard::Said(text) => self.said(tid, &text),
-            tracee::Heard::Landlock => self.explainer.entered_domain(tid),
+            tracee::Heard::Landlock => self.explainer.domains.enter(tid),
+            tracee::Heard::Seccomp => self.filters.enter(tid),
             tracee::Heard::IoUring => {
                 if self.explainer.is_first_uring(tid) {
                     let name = tracee::name(tid);

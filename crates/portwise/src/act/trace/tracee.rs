@@ -61,6 +61,8 @@ pub struct Record {
     pub errno: Option<Errno>,
     /// Whether the call had gone on in the background, and told later.
     pub later: bool,
+    /// Whether a seccomp filter answered it in the kernel's place.
+    pub by_filter: bool,
 }
 
 impl Record {
@@ -90,6 +92,7 @@ pub(super) enum Heard {
     Said(String),
     IoUring,
     Landlock,
+    Seccomp,
 }
 
 /// A thread.
@@ -105,6 +108,10 @@ pub(super) struct Tracee {
     listened: u32,
     heard: String,
     failure: Option<(Record, SocketFacts)>,
+    /// Whether it has a seccomp filter beside the one that stops it.
+    is_confined: bool,
+    /// Whether the call that it is in came through to the one that stops it.
+    passed: bool,
 }
 
 enum Pending {
@@ -117,16 +124,22 @@ enum Pending {
 impl Tracee {
     /// Where it is to stop next.
     pub(super) fn until(&self) -> Until {
-        match self.pending.is_some() || self.listened > 0 {
+        match self.pending.is_some() || self.listened > 0 || self.is_confined {
             true => Until::Call,
             false => Until::Filtered,
         }
     }
 
-    /// It stopped before or after a call.
-    pub(super) fn stopped(&mut self, tid: u32, successes: bool) -> Heard {
+    /// One whose parent, or whose program until now, had a filter.
+    pub(super) fn confined() -> Tracee {
+        Tracee { is_confined: true, ..Tracee::default() }
+    }
+
+    /// It stopped before or after a call; `filtered`: at the filter.
+    pub(super) fn stopped(&mut self, tid: u32, filtered: bool, successes: bool) -> Heard {
         match ptrace::place(tid) {
             Ok(Place::Before(architecture, number, arguments)) => {
+                self.passed = filtered;
                 self.before(tid, seccomp::decode(architecture, number, &arguments))
             }
             Ok(Place::After(result)) => self.after(tid, result, successes),
@@ -159,6 +172,11 @@ impl Tracee {
             }
             Some(Made::IoUring) => return Heard::IoUring,
             Some(Made::Landlock) => return Heard::Landlock,
+            Some(Made::Seccomp) => {
+                // From now on another filter may answer before the one that stops it.
+                self.is_confined = true;
+                return Heard::Seccomp;
+            }
             Some(Made::Write(_, from, length)) if self.listened > 0 => {
                 self.saying = call::text(tid, from, length);
             }
@@ -177,6 +195,16 @@ impl Tracee {
             return Heard::Said(self.heard.clone());
         }
         let Some(pending) = self.pending.take() else { return Heard::Nothing };
+        let by_filter = self.is_confined && !self.passed;
+        let heard = self.ended(tid, pending, result, successes);
+        match heard {
+            Heard::Called(record, facts) => Heard::Called(Record { by_filter, ..record }, facts),
+            other => other,
+        }
+    }
+
+    /// A call has ended.
+    fn ended(&mut self, tid: u32, pending: Pending, result: i64, successes: bool) -> Heard {
         let errno = match result {
             // Interrupted by a signal; the kernel makes the call again or answers EINTR itself.
             -516..=-512 => return Heard::Nothing,
@@ -237,6 +265,7 @@ impl Tracee {
             protocol: None,
             errno,
             later: false,
+            by_filter: false,
         };
         let mut facts = SocketFacts::default();
         if !looks {
@@ -304,8 +333,9 @@ fn named(tid: u32, call: Call, name: Name, errno: Option<Errno>) -> Heard {
     let pid = Proc::default().status(tid).map_or(tid, |status| status.tgid);
     let program = name_of(pid);
     let (address, protocol, later) = (None, None, false);
+    let (unix, by_filter) = (Some(name), false);
     let record =
-        Record { call, tid, pid, program, address, unix: Some(name), protocol, errno, later };
+        Record { call, tid, pid, program, address, unix, protocol, errno, later, by_filter };
     Heard::Called(record, SocketFacts::default())
 }
 

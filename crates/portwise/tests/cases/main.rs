@@ -3,6 +3,10 @@
 //! that in it, `SHOW=1` prints the answers.
 #![cfg(target_os = "linux")]
 
+mod facts;
+mod fixes;
+mod situations;
+
 use std::{
     collections::BTreeMap,
     env, fs,
@@ -74,14 +78,19 @@ fn fill(text: &str, values: &BTreeMap<String, String>) -> String {
 }
 
 fn cases() -> Vec<PathBuf> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../cases");
     let wanted = env::var("CASES").unwrap_or_default();
+    let mut all = all_cases();
+    all.retain(|path| path.with_extension("").to_string_lossy().contains(&wanted));
+    all
+}
+
+fn all_cases() -> Vec<PathBuf> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../cases");
     let mut all = Vec::new();
     for folder in fs::read_dir(root).unwrap().flatten().filter(|entry| entry.path().is_dir()) {
         let scripts = fs::read_dir(folder.path()).unwrap().flatten().map(|entry| entry.path());
         all.extend(scripts.filter(|path| path.extension().is_some_and(|e| e == "sh")));
     }
-    all.retain(|path| path.with_extension("").to_string_lossy().contains(&wanted));
     all.sort();
     all
 }
@@ -91,27 +100,52 @@ fn say(text: &str) {
     let _ = writeln!(std::io::stderr(), "{text}");
 }
 
+/// What was asked in a situation, and what came back.
+struct Asked {
+    values: BTreeMap<String, String>,
+    answer: String,
+    errors: String,
+    /// What was said after the answer.
+    behind: String,
+}
+
+/// Makes a situation and asks a question in it. `None` if it cannot be made here.
+fn ask(case: &Path, path: &str, question: &str) -> Option<Result<Asked, String>> {
+    let mut command = Command::new("bash");
+    command.arg(case).env("ASK", question).env("PATH", path);
+    let output = command.stdin(Stdio::null()).output().expect("there is a bash");
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let errors = String::from_utf8_lossy(&output.stderr).into_owned();
+    if output.status.code() == Some(77) {
+        say(&format!("not run: {}: {}", name(case), text.trim()));
+        return None;
+    }
+    let Some((before, answer)) = text.split_once("--- answer\n") else {
+        return Some(Err(format!("the situation was not made: {text}{errors}")));
+    };
+    let values = before.lines().filter_map(|line| line.split_once('='));
+    let values = values.map(|(name, value)| (name.to_string(), value.to_string())).collect();
+    let (answer, behind) = answer.rsplit_once("--- status").unwrap_or((answer, ""));
+    Some(Ok(Asked { values, answer: answer.into(), errors, behind: behind.into() }))
+}
+
+fn name(case: &Path) -> String {
+    let case = case.with_extension("");
+    let parts: Vec<_> = case.iter().rev().take(2).map(|part| part.to_string_lossy()).collect();
+    format!("{}/{}", parts[1], parts[0])
+}
+
 /// Runs one and returns what is wrong with it; nothing if it cannot be made here.
 fn run(case: &Path, path: &str) -> Vec<String> {
     let script = fs::read_to_string(case).unwrap();
     let key = Key::read(&script);
     assert!(!key.asks.is_empty() && key.says.len() + key.first.len() > 0, "{}", case.display());
-    let mut command = Command::new("bash");
-    command.arg(case).env("ASK", &key.asks).env("PATH", path);
-    let output = command.stdin(Stdio::null()).output().expect("there is a bash");
-    let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    let errors = String::from_utf8_lossy(&output.stderr);
-    let name = case.strip_prefix(env!("CARGO_MANIFEST_DIR")).unwrap_or(case).display();
-    if output.status.code() == Some(77) {
-        say(&format!("not run: {name}: {}", text.trim()));
-        return Vec::new();
-    }
-    let Some((before, answer)) = text.split_once("--- answer\n") else {
-        return vec![format!("the situation was not made: {text}{errors}")];
+    let Asked { values, answer, errors, behind } = match ask(case, path, &key.asks) {
+        None => return Vec::new(),
+        Some(Err(wrong)) => return vec![wrong],
+        Some(Ok(asked)) => asked,
     };
-    let values = before.lines().filter_map(|line| line.split_once('='));
-    let values = values.map(|(name, value)| (name.to_string(), value.to_string())).collect();
-    let (answer, behind) = answer.rsplit_once("--- status").unwrap_or((answer, ""));
+    let name = name(case);
     let behind = format!("{behind}{errors}");
     let answer = format!("{answer}{errors}");
     if env::var_os("SHOW").is_some() {
@@ -132,6 +166,11 @@ fn run(case: &Path, path: &str) -> Vec<String> {
 
 #[test]
 fn every_case_is_explained() {
+    in_each(run);
+}
+
+/// Looks at each case, several at a time, and fails with all that was wrong.
+fn in_each(look: impl Fn(&Path, &str) -> Vec<String> + Sync) {
     if fs::metadata("/proc/self").is_ok_and(|me| std::os::unix::fs::MetadataExt::uid(&me) != 0) {
         return say("not run: the cases need root, to make network namespaces");
     }
@@ -146,10 +185,9 @@ fn every_case_is_explained() {
             scope.spawn(|| {
                 loop {
                     let Some(case) = left.lock().unwrap().pop() else { return };
-                    let wrong = run(&case, &path);
+                    let wrong = look(&case, &path);
                     if !wrong.is_empty() {
-                        let case = case.with_extension("");
-                        let text = format!("{}:\n  {}", case.display(), wrong.join("\n  "));
+                        let text = format!("{}:\n  {}", name(&case), wrong.join("\n  "));
                         faults.lock().unwrap().push(text);
                     }
                 }

@@ -1,0 +1,80 @@
+//! The JSON of every case says what its text says.
+
+use std::fs;
+
+use serde_json::Value;
+
+use super::{Key, ask, in_each};
+
+#[test]
+fn text_and_json_say_the_same() {
+    in_each(|case, path| {
+        let key = Key::read(&fs::read_to_string(case).unwrap());
+        let question = key.asks.split("; ").next().unwrap_or_default();
+        let Some(rest) = question.strip_prefix("portwise why ") else { return Vec::new() };
+        if rest.contains("--json") {
+            return Vec::new();
+        }
+        let both = format!("portwise why {rest}; echo '--- json'; portwise why --json {rest}");
+        let asked = match ask(case, path, &both) {
+            None => return Vec::new(),
+            Some(Err(wrong)) => return vec![wrong],
+            Some(Ok(asked)) => asked,
+        };
+        let Some((text, json)) = asked.answer.split_once("--- json\n") else {
+            return vec![format!("no answer: {}{}", asked.answer, asked.errors)];
+        };
+        let Ok(json) = serde_json::from_str::<Value>(json) else {
+            return vec![format!("no JSON: {json}")];
+        };
+        let flat = squeezed(text);
+        let facts: Vec<String> =
+            json["answers"].as_array().into_iter().flatten().flat_map(facts).collect();
+        let missing = facts.iter().filter(|fact| !flat.contains(&squeezed(fact)));
+        let mut wrong: Vec<String> =
+            missing.map(|fact| format!("in the JSON, not in the text: {fact}")).collect();
+        if facts.len() < 2 {
+            wrong.push(format!("the JSON says nothing: {facts:?}"));
+        }
+        if !wrong.is_empty() {
+            wrong.push(text.into());
+        }
+        wrong
+    });
+}
+
+/// Without blanks, since lines break anywhere, and without numbers of seconds, which pass.
+fn squeezed(text: &str) -> String {
+    let text: String = text.split_whitespace().collect();
+    let parts =
+        text.split("seconds").map(|part| part.trim_end_matches(|c: char| c.is_ascii_digit()));
+    parts.collect::<Vec<_>>().join("seconds")
+}
+
+/// What an answer states, as text has it.
+fn facts(answer: &Value) -> Vec<String> {
+    let mut facts = Vec::new();
+    let mut add = |value: &Value| facts.extend(value.as_str().map(str::to_owned));
+    add(&answer["answer"]);
+    add(&answer["endpoint"]);
+    add(&answer["name"]);
+    add(&answer["errno"]);
+    add(&answer["check"]["id"]);
+    let list = |value: &Value| value.as_array().cloned().unwrap_or_default();
+    list(&answer["outcomes"]).iter().filter(|one| one["outcome"] != "ok").for_each(|one| {
+        add(&one["outcome"]);
+    });
+    list(&answer["rules"]).iter().for_each(&mut add);
+    for fix in list(&answer["fixes"]) {
+        add(&fix["command"]);
+        add(&fix["title"]);
+        add(&fix["side_effects"]);
+    }
+    for note in list(&answer["notes"]) {
+        add(if note.is_string() { &note } else { &note["text"] });
+    }
+    let pids = list(&answer["sockets"]).into_iter().filter(|socket| socket["role"] != "beside");
+    let holders: Vec<Value> = pids.flat_map(|socket| list(&socket["holders"])).collect();
+    facts.extend(holders.iter().take(3).map(|holder| format!("pid {}", holder["pid"])));
+    facts
+}
