@@ -161,7 +161,8 @@ enum Compared {
     Disagree { predicted: String, observed: String },
 }
 
-/// Sends a packet and asks where it ends. What differs is tried again with more patience.
+/// Sends a packet and asks where it ends. What differs is tried again with more patience: an ICMP
+/// error about an acknowledgement may be noticed only about its second one, a second later.
 fn compare(world: &mut World, probe: &Probe) -> Result<Compared, Trouble> {
     let mut setting = live::setting()?;
     // The inodes of sockets and the rules have changed since the last one.
@@ -188,7 +189,7 @@ fn compare(world: &mut World, probe: &Probe) -> Result<Compared, Trouble> {
         _ => false,
     };
     let mut observed = probe.send(world, Duration::from_millis(25))?;
-    for patience in [60, 250, 1000] {
+    for patience in [60, 250, 1500] {
         if agrees(&observed) {
             return Ok(Compared::Agree(answer.outcome.word()));
         }
