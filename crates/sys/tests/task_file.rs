@@ -11,7 +11,7 @@ use portwise_sys::proc::Proc;
 
 /// The sockets of this process; `None` if it may not ask.
 fn mine(filter: &Filter) -> Option<Vec<OpenSocket>> {
-    match sockets(filter) {
+    match sockets(filter, 0) {
         Ok(mut found) => {
             found.retain(|socket| socket.pid == std::process::id());
             Some(found)

@@ -2,7 +2,7 @@
 
 use std::sync::OnceLock;
 
-use super::{kernel, task_file, tasks};
+use super::{kernel, tables, task_file, tasks};
 use crate::btf::{Btf, Found, Kind, Member, Vmlinux};
 use crate::{Errno, Error};
 
@@ -22,9 +22,15 @@ pub(super) enum Type {
     UdpSock,
     Net,
     NsProxy,
+    Files,
+    FileTable,
+    IterNumNew,
+    IterNumNext,
+    IterNumDestroy,
+    RdonlyCast,
 }
 
-const TYPES: [(&str, Kind); 13] = [
+const TYPES: [(&str, Kind); 19] = [
     ("bpf_iter_task_file", Kind::FUNC),
     ("bpf_iter_task", Kind::FUNC),
     ("bpf_iter_tcp", Kind::FUNC),
@@ -38,11 +44,18 @@ const TYPES: [(&str, Kind); 13] = [
     ("udp_sock", Kind::STRUCT),
     ("net", Kind::STRUCT),
     ("nsproxy", Kind::STRUCT),
+    ("files_struct", Kind::STRUCT),
+    ("fdtable", Kind::STRUCT),
+    ("bpf_iter_num_new", Kind::FUNC),
+    ("bpf_iter_num_next", Kind::FUNC),
+    ("bpf_iter_num_destroy", Kind::FUNC),
+    ("bpf_rdonly_cast", Kind::FUNC),
 ];
 
 /// What each program has to know, or why that is not there.
 pub(super) struct Layouts {
     pub task_file: Result<task_file::Layout, Error>,
+    pub tables: Result<tables::Layout, Error>,
     pub tasks: Result<tasks::Layout, Error>,
     pub kernel: Result<kernel::Layout, Error>,
 }
@@ -55,6 +68,7 @@ pub(super) fn layouts() -> Result<&'static Layouts, Error> {
         let types = Types(Btf::parse(&vmlinux)?.find(&TYPES)?);
         Ok(Layouts {
             task_file: task_file::Layout::read(&types),
+            tables: tables::Layout::read(&types),
             tasks: tasks::Layout::read(&types),
             kernel: kernel::Layout::read(&types),
         })
@@ -66,10 +80,10 @@ pub(super) fn layouts() -> Result<&'static Layouts, Error> {
 pub(super) struct Types<'a>(Found<'a>);
 
 impl Types<'_> {
-    /// The number of a function.
-    pub(super) fn id(&self, function: Type) -> Result<u32, Error> {
-        let name = TYPES[function as usize].0;
-        self.0.id(function as usize).ok_or_else(|| unexpected(name))
+    /// The number of a type or function.
+    pub(super) fn id(&self, of: Type) -> Result<u32, Error> {
+        let name = TYPES[of as usize].0;
+        self.0.id(of as usize).ok_or_else(|| unexpected(name))
     }
 
     /// The offset of a member that has this size in bytes, small enough for an instruction.
@@ -132,6 +146,12 @@ mod tests {
             (Type::UdpSock, "udp_sock"),
             (Type::Net, "net"),
             (Type::NsProxy, "nsproxy"),
+            (Type::Files, "files_struct"),
+            (Type::FileTable, "fdtable"),
+            (Type::IterNumNew, "bpf_iter_num_new"),
+            (Type::IterNumNext, "bpf_iter_num_next"),
+            (Type::IterNumDestroy, "bpf_iter_num_destroy"),
+            (Type::RdonlyCast, "bpf_rdonly_cast"),
         ];
         assert_eq!(places.map(|(place, _)| TYPES[place as usize].0), places.map(|(_, name)| name));
     }

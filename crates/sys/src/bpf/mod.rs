@@ -4,7 +4,9 @@
 mod bind;
 pub mod kernel;
 mod layout;
+mod map;
 mod program;
+mod tables;
 pub mod task_file;
 pub mod tasks;
 

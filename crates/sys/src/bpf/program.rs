@@ -46,6 +46,13 @@ struct Instruction {
 #[must_use]
 pub(super) struct Skip(usize);
 
+/// A place to go back to.
+#[derive(Clone, Copy)]
+pub(super) struct Place(usize);
+
+/// Which ends were there already, see [`Program::ends_lead_back`].
+pub(super) struct Ends(usize);
+
 /// A program being written. Every branch but a [`Skip`] leads to its end.
 #[derive(Debug, Default)]
 pub(super) struct Program {
@@ -90,6 +97,19 @@ impl Program {
         self.push(0, R0, R0, 0, (value >> 32) as i32);
     }
 
+    /// `to` = the address of the value of an array that has one, by its descriptor.
+    pub(super) fn set_value_of(&mut self, to: Reg, array: i32) {
+        const MAP_VALUE: Reg = Reg(2);
+        self.push(0x18, to, MAP_VALUE, 0, array);
+        self.push(0, R0, R0, 0, 0);
+    }
+
+    /// `to` = the address of a place on the stack.
+    pub(super) fn set_place(&mut self, to: Reg, offset: i16) {
+        self.copy(to, R10);
+        self.add(to, offset.into());
+    }
+
     /// `to &= value`
     pub(super) fn and(&mut self, to: Reg, value: u32) {
         self.push(0x57, to, R0, 0, value.cast_signed());
@@ -100,7 +120,28 @@ impl Program {
         self.push(0x07, to, R0, 0, value);
     }
 
-    /// Calls a function of the kernel by its number; the arguments are in R1 to R5.
+    /// `to += from`
+    pub(super) fn add_register(&mut self, to: Reg, from: Reg) {
+        self.push(0x0f, to, from, 0, 0);
+    }
+
+    /// `to *= value`
+    pub(super) fn multiply(&mut self, to: Reg, value: i32) {
+        self.push(0x27, to, R0, 0, value);
+    }
+
+    /// `to <<= bits`
+    pub(super) fn shift_left(&mut self, to: Reg, bits: i32) {
+        self.push(0x67, to, R0, 0, bits);
+    }
+
+    /// Calls a function of the kernel by its BTF number; the arguments are in R1 to R5.
+    pub(super) fn call_function(&mut self, function: u32) {
+        const BY_BTF: Reg = Reg(2);
+        self.push(0x85, R0, BY_BTF, 0, function.cast_signed());
+    }
+
+    /// Calls a helper by its number; the arguments are in R1 to R5.
     pub(super) fn call(&mut self, function: i32) {
         self.push(0x85, R0, R0, 0, function);
     }
@@ -123,6 +164,24 @@ impl Program {
         self.push(0x5e, one, other, 0, 0);
     }
 
+    /// Ends the program if two registers are equal.
+    pub(super) fn end_if_same(&mut self, one: Reg, other: Reg) {
+        self.to_end.push(self.instructions.len());
+        self.push(0x1d, one, other, 0, 0);
+    }
+
+    /// Ends the program unless two registers are equal.
+    pub(super) fn end_unless_same(&mut self, one: Reg, other: Reg) {
+        self.to_end.push(self.instructions.len());
+        self.push(0x5d, one, other, 0, 0);
+    }
+
+    /// Ends the program unless the register is zero.
+    pub(super) fn end_unless_zero(&mut self, register: Reg) {
+        self.to_end.push(self.instructions.len());
+        self.push(0x55, register, R0, 0, 0);
+    }
+
     /// Ends the program unless the lower half of the register is one of two values.
     pub(super) fn end_unless_either(&mut self, register: Reg, one: u32, other: u32) {
         self.push(0x16, register, R0, 1, one.cast_signed());
@@ -131,7 +190,31 @@ impl Program {
 
     /// Goes on at [`Program::land`] if the lower half of the register is this value.
     pub(super) fn skip_if(&mut self, register: Reg, value: u32) -> Skip {
-        self.push(0x16, register, R0, 0, value.cast_signed());
+        self.skip_by(0x16, register, R0, value.cast_signed())
+    }
+
+    /// Goes on at [`Program::land`] unless the lower half of the register is this value.
+    pub(super) fn skip_unless(&mut self, register: Reg, value: u32) -> Skip {
+        self.skip_by(0x56, register, R0, value.cast_signed())
+    }
+
+    /// Goes on at [`Program::land`] if the register is zero.
+    pub(super) fn skip_if_zero(&mut self, register: Reg) -> Skip {
+        self.skip_by(0x15, register, R0, 0)
+    }
+
+    /// Goes on at [`Program::land`] if the register is more than this value, without sign.
+    pub(super) fn skip_if_more(&mut self, register: Reg, value: i32) -> Skip {
+        self.skip_by(0x25, register, R0, value)
+    }
+
+    /// Goes on at [`Program::land`] if two registers are equal.
+    pub(super) fn skip_if_same(&mut self, one: Reg, other: Reg) -> Skip {
+        self.skip_by(0x1d, one, other, 0)
+    }
+
+    fn skip_by(&mut self, code: u8, to: Reg, from: Reg, immediate: i32) -> Skip {
+        self.push(code, to, from, 0, immediate);
         Skip(self.instructions.len() - 1)
     }
 
@@ -144,6 +227,25 @@ impl Program {
     /// The place where a skip leads to.
     pub(super) fn land(&mut self, skip: Skip) {
         self.instructions[skip.0].offset = (self.instructions.len() - skip.0 - 1) as i16;
+    }
+
+    /// The place that is written next.
+    pub(super) fn here(&self) -> Place {
+        Place(self.instructions.len())
+    }
+
+    /// The ends so far.
+    pub(super) fn ends(&self) -> Ends {
+        Ends(self.to_end.len())
+    }
+
+    /// Goes back, and makes a round of a loop what would be an end since `ends`.
+    pub(super) fn ends_lead_back(&mut self, ends: Ends, to: Place) {
+        self.to_end.push(self.instructions.len());
+        self.push(0x05, R0, R0, 0, 0);
+        for at in self.to_end.drain(ends.0..) {
+            self.instructions[at].offset = (to.0 as isize - at as isize - 1) as i16;
+        }
     }
 
     /// Adds the end, which every early end leads to: `return 0`.
@@ -238,7 +340,7 @@ struct Iter {
 
 /// # Safety
 /// What `attributes` points to must be as the command expects.
-unsafe fn bpf<T>(command: c_long, attributes: &T) -> Result<OwnedFd, Errno> {
+pub(super) unsafe fn bpf<T>(command: c_long, attributes: &T) -> Result<OwnedFd, Errno> {
     let attributes: *const T = attributes;
     // SAFETY: the pointer is to attributes of this size; the rest is the caller's promise.
     let fd = unsafe { libc::syscall(libc::SYS_bpf, command, attributes, size_of::<T>()) };
@@ -253,7 +355,7 @@ fn number(fd: &OwnedFd) -> u32 {
     fd.as_raw_fd().cast_unsigned()
 }
 
-fn failed(errno: Errno, detail: &'static str) -> Error {
+pub(super) fn failed(errno: Errno, detail: &'static str) -> Error {
     Error::about("bpf", errno, detail)
 }
 

@@ -33,6 +33,9 @@ pub fn network_namespaces() -> Result<Vec<InNetwork>, Error> {
 /// Where the kernel keeps what is asked for.
 pub(super) struct Layout {
     iterator: u32,
+    /// A function that has the kernel read what it does not vouch for, see [`super::tables`], and the
+    /// number of the type.
+    cast: Option<(u32, u32)>,
     tgid: i16,
     pid: i16,
     nsproxy: i16,
@@ -44,6 +47,7 @@ impl Layout {
     pub(super) fn read(types: &Types<'_>) -> Result<Layout, Error> {
         Ok(Layout {
             iterator: types.id(Type::IterTask)?,
+            cast: types.id(Type::RdonlyCast).ok().zip(types.id(Type::Task).ok()),
             tgid: types.offset(Type::Task, &["tgid"], 4)?,
             pid: types.offset(Type::Task, &["pid"], 4)?,
             nsproxy: types.offset(Type::Task, &["nsproxy"], 8)?,
@@ -61,6 +65,12 @@ impl Layout {
         p.load(Double, R6, R1, 0);
         p.load(Double, R7, R1, 8);
         p.end_if_zero(R7);
+        if let Some((function, task)) = self.cast {
+            p.copy(R1, R7);
+            p.set(R2, task.cast_signed());
+            p.call_function(function);
+            p.copy(R7, R0);
+        }
         // A process that ends has none any more.
         p.load(Double, R0, R7, self.nsproxy);
         p.end_if_zero(R0);

@@ -125,7 +125,8 @@ fn by_bpf(wanted: &Wanted) -> Result<(Vec<Hold>, Vec<Hold>), String> {
         return Err("--no-bpf was given".into());
     }
     may_use_bpf()?;
-    let found = task_file::sockets(&wanted.filter).map_err(|error| refused(&error))?;
+    let expected = wanted.sockets.len();
+    let found = task_file::sockets(&wanted.filter, expected).map_err(|error| refused(&error))?;
     let fits = |socket: &task_file::OpenSocket| {
         let cookie = wanted.sockets.get(&socket.inode);
         // Two sockets may have had one inode, one after the other; never one cookie.
