@@ -5,7 +5,8 @@ use std::net::{IpAddr, Ipv4Addr, TcpListener, TcpStream, UdpSocket};
 
 use portwise_sys::rtnetlink::{RT_TABLE_LOCAL, Route, RouteQuery, RtNetlink};
 use portwise_sys::sockdiag::{
-    AF_INET, AF_INET6, ALL_STATES, DiagSocket, MPTCP, SockDiag, SocketQuery, State, TCP, UDP,
+    AF_INET, AF_INET6, ALL_STATES, DiagSocket, Exact, LocalPorts, MPTCP, SockDiag, SocketQuery,
+    State, TCP, UDP,
 };
 
 const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
@@ -55,6 +56,45 @@ fn one_walk_for_both_families_shows_the_same() {
     assert_eq!(rows(both), rows(apart));
     let all = SockDiag::open().unwrap().tcp(ALL_STATES, None).unwrap();
     assert!(all.iter().filter(|row| row.local.1 == port).count() == 3, "{all:?}");
+}
+
+#[test]
+fn ports_are_filtered() {
+    let mut ports = [(); 3].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
+    ports.sort_by_key(|listener| listener.local_addr().unwrap().port());
+    let [low, middle, high] = ports.each_ref().map(|l| l.local_addr().unwrap().port());
+    let of = |ports: LocalPorts| -> Vec<u16> {
+        let mut diag = SockDiag::open().unwrap();
+        let rows: Vec<DiagSocket> = diag.tcp_into(State::LISTEN.bit(), ports, Vec::push).unwrap();
+        let mut found: Vec<u16> = rows.iter().map(|row| row.local.1).collect();
+        found.sort_unstable();
+        // Other tests have sockets too.
+        found.retain(|port| [low, middle, high].contains(port));
+        found
+    };
+    assert_eq!(of(LocalPorts::Any), [low, middle, high]);
+    assert_eq!(of(LocalPorts::Range(low, middle)), [low, middle]);
+    assert_eq!(of(LocalPorts::Either(low, high)), [low, high]);
+    assert_eq!(of(LocalPorts::Either(middle, middle)), [middle]);
+}
+
+#[test]
+fn one_socket_is_found_by_its_addresses() {
+    let listener = TcpListener::bind("[::1]:0").unwrap();
+    let row = query(AF_INET6, TCP, listener.local_addr().unwrap().port())[0].clone();
+    let exact = Exact {
+        family: row.family,
+        protocol: row.protocol,
+        local: row.local,
+        remote: row.remote,
+        interface: row.interface,
+        cookie: row.cookie,
+    };
+    let mut diag = SockDiag::open().unwrap();
+    assert!(diag.has(&exact).unwrap());
+    assert!(!diag.has(&Exact { cookie: row.cookie + 1, ..exact }).unwrap());
+    drop(listener);
+    assert!(!diag.has(&exact).unwrap());
 }
 
 #[test]

@@ -117,10 +117,26 @@ impl Netlink {
         request: &Request,
         mut parse: impl FnMut(&Message<'_>) -> Result<Option<T>, Malformed>,
     ) -> Result<Vec<T>, Error> {
+        self.dump_into(request, |rows: &mut Vec<T>, message| {
+            rows.extend(parse(message)?);
+            Ok(())
+        })
+    }
+
+    /// The same, but `take_in` puts what it makes of a message where it likes. It begins anew with
+    /// an empty `R` if the dump is asked again.
+    ///
+    /// # Errors
+    /// Those of [`Netlink::dump`].
+    pub fn dump_into<R: Default>(
+        &mut self,
+        request: &Request,
+        mut take_in: impl FnMut(&mut R, &Message<'_>) -> Result<(), Malformed>,
+    ) -> Result<R, Error> {
         for _ in 0..ATTEMPTS {
             let sequence = self.send(request, libc::NLM_F_DUMP as u16)?;
-            let mut rows = Vec::new();
-            if self.collect(sequence, &mut parse, &mut rows)? {
+            let mut rows = R::default();
+            if self.collect(sequence, |message| take_in(&mut rows, message))? {
                 return Ok(rows);
             }
         }
@@ -141,7 +157,10 @@ impl Netlink {
     ) -> Result<Vec<T>, Error> {
         let sequence = self.send(request, libc::NLM_F_ACK as u16 | extra_flags)?;
         let mut rows = Vec::new();
-        self.collect(sequence, &mut parse, &mut rows)?;
+        self.collect(sequence, |message| {
+            rows.extend(parse(message)?);
+            Ok(())
+        })?;
         Ok(rows)
     }
 
@@ -161,11 +180,10 @@ impl Netlink {
     }
 
     /// Receives until the answer to `sequence` is complete; `false` if it was interrupted.
-    fn collect<T>(
+    fn collect(
         &mut self,
         sequence: u32,
-        parse: &mut impl FnMut(&Message<'_>) -> Result<Option<T>, Malformed>,
-        rows: &mut Vec<T>,
+        mut take_in: impl FnMut(&Message<'_>) -> Result<(), Malformed>,
     ) -> Result<bool, Error> {
         let mut consistent = true;
         // The first error; the rest of the answer is still read, or it would be taken for the
@@ -192,11 +210,8 @@ impl Netlink {
                     }
                     return failure.map_or(Ok(consistent), Err);
                 }
-                match parse(&message) {
-                    Ok(row) => rows.extend(row),
-                    Err(Malformed) => {
-                        failure.get_or_insert_with(malformed);
-                    }
+                if let Err(Malformed) = take_in(&message) {
+                    failure.get_or_insert_with(malformed);
                 }
             }
         }

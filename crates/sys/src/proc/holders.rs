@@ -61,7 +61,8 @@ impl Proc {
     /// Those of open(2) on `/proc`. A process that cannot be looked into is counted, one that
     /// ends meanwhile is left out.
     pub fn holders(&self, wanted: &HashSet<u64>) -> Result<Holders, Error> {
-        self.search(wanted, None, self.pids()?)
+        let hidepid = self.hides_processes();
+        Ok(Holders { hidepid, ..self.search(wanted, None, self.pids()?)? })
     }
 
     /// Looks into processes until a descriptor of each wanted socket is found: there may be more.
@@ -69,10 +70,12 @@ impl Proc {
     /// # Errors
     /// Those of [`Proc::holders`].
     pub fn first_holders(&self, wanted: &HashSet<u64>) -> Result<Holders, Error> {
-        self.search(wanted, Some(Mutex::new(wanted.clone())), self.pids()?)
+        let missing = Some(Mutex::new(wanted.clone()));
+        let hidepid = self.hides_processes();
+        Ok(Holders { hidepid, ..self.search(wanted, missing, self.pids()?)? })
     }
 
-    /// Looks into these processes only.
+    /// Looks into these processes only, and not whether `/proc` hides some.
     ///
     /// # Errors
     /// Those of [`Proc::holders`].
@@ -106,7 +109,7 @@ impl Proc {
         if threads > 1 {
             found.sort_by_key(|holder| holder.pid);
         }
-        Ok(Holders { found, hidden, hidepid: self.hides_processes() })
+        Ok(Holders { found, hidden, hidepid: false })
     }
 
     /// Reads whether the mount at `/proc` hides processes of other users.

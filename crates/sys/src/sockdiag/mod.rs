@@ -41,6 +41,7 @@ const SOCK_DESTROY: u16 = 21;
 const INET_DIAG_REQ_BYTECODE: u16 = 1;
 const INET_DIAG_REQ_PROTOCOL: u16 = 3;
 
+const INET_DIAG_BC_JMP: u8 = 1;
 const INET_DIAG_BC_S_GE: u8 = 2;
 const INET_DIAG_BC_S_LE: u8 = 3;
 
@@ -92,12 +93,33 @@ impl SockDiag {
     /// `ENOENT`: the kernel cannot list this protocol (not built in, module not loaded and not
     /// loadable by the caller). That says nothing about whether there are such sockets.
     pub fn query(&mut self, query: &SocketQuery) -> Result<Vec<DiagSocket>, Error> {
-        let protocol = query.protocol;
-        self.netlink.dump(&query_request(query), |message| {
-            if message.kind != SOCK_DIAG_BY_FAMILY {
-                return Ok(None);
+        self.query_into(query, Vec::push)
+    }
+
+    /// The same, but `take_in` puts each socket where it likes.
+    ///
+    /// # Errors
+    /// Those of [`SockDiag::query`].
+    pub fn query_into<R: Default>(
+        &mut self,
+        query: &SocketQuery,
+        take_in: impl FnMut(&mut R, DiagSocket),
+    ) -> Result<R, Error> {
+        self.dump(&query_request(query), SOCK_DIAG_BY_FAMILY, query.protocol, take_in)
+    }
+
+    fn dump<R: Default>(
+        &mut self,
+        request: &Request,
+        kind: u16,
+        protocol: u16,
+        mut take_in: impl FnMut(&mut R, DiagSocket),
+    ) -> Result<R, Error> {
+        self.netlink.dump_into(request, |rows, message| {
+            if message.kind == kind {
+                take_in(rows, parse(protocol, message.payload)?);
             }
-            parse(protocol, message.payload).map(Some)
+            Ok(())
         })
     }
 
@@ -110,22 +132,51 @@ impl SockDiag {
     /// # Errors
     /// Those of [`SockDiag::query`].
     pub fn tcp(&mut self, states: u32, local_port: Option<u16>) -> Result<Vec<DiagSocket>, Error> {
-        let request = filtered(Request::new(TCPDIAG_GETSOCK, &older_fixed(states)), local_port);
-        let both = self.netlink.dump(&request, |message| {
-            if message.kind != TCPDIAG_GETSOCK {
-                return Ok(None);
-            }
-            parse(TCP, message.payload).map(Some)
-        });
-        if let Ok(mut rows) = both {
-            rows.sort_by_key(|row| row.family);
+        let mut rows: Vec<DiagSocket> = self.tcp_into(states, local_port, Vec::push)?;
+        rows.sort_by_key(|row| row.family);
+        Ok(rows)
+    }
+
+    /// The same, but the families are mixed, and `take_in` puts each socket where it likes.
+    ///
+    /// # Errors
+    /// Those of [`SockDiag::query`].
+    pub fn tcp_into<R: Default>(
+        &mut self,
+        states: u32,
+        ports: impl Into<LocalPorts>,
+        mut take_in: impl FnMut(&mut R, DiagSocket),
+    ) -> Result<R, Error> {
+        let ports = ports.into();
+        let request = filtered(Request::new(TCPDIAG_GETSOCK, &older_fixed(states)), ports);
+        if let Ok(rows) = self.dump(&request, TCPDIAG_GETSOCK, TCP, &mut take_in) {
             return Ok(rows);
         }
-        let mut rows = Vec::new();
+        let mut rows = R::default();
         for family in [AF_INET, AF_INET6] {
-            rows.extend(self.query(&SocketQuery { family, protocol: TCP, states, local_port })?);
+            let request = Request::new(SOCK_DIAG_BY_FAMILY, &fixed_part(family, TCP, states));
+            let request = filtered(request, ports);
+            let of_family: Vec<_> = self.dump(&request, SOCK_DIAG_BY_FAMILY, TCP, Vec::push)?;
+            of_family.into_iter().for_each(|row| take_in(&mut rows, row));
         }
         Ok(rows)
+    }
+
+    /// Whether the kernel finds this very socket by its addresses, which takes microseconds. A
+    /// listener, a connection or a UDP socket it does not find may be there nevertheless: of
+    /// several with the same address it looks at one only.
+    ///
+    /// # Errors
+    /// Those of netlink(7), but for `ENOENT`.
+    pub fn has(&mut self, socket: &Exact) -> Result<bool, Error> {
+        let fixed = socket.fixed_part();
+        let request = Request::new(SOCK_DIAG_BY_FAMILY, &fixed);
+        let request = with_protocol(request, socket.protocol);
+        match self.netlink.request(&request, 0, |_| Ok(Some(()))) {
+            Ok(found) => Ok(!found.is_empty()),
+            Err(error) if matches!(error.errno, Errno::ENOENT | Errno::ESTALE) => Ok(false),
+            Err(error) => Err(error),
+        }
     }
 
     /// Closes a socket of another process (`SOCK_DESTROY`); its owner gets `ECONNABORTED`.
@@ -138,8 +189,14 @@ impl SockDiag {
     /// `EPERM`; `EOPNOTSUPP` without the kernel option or for this protocol; `ENOENT` if it is
     /// gone or cannot be looked up (bound-inactive sockets never can).
     pub fn destroy(&mut self, socket: &DiagSocket) -> Result<(), Error> {
-        let ends = Ends { local: socket.local, remote: socket.remote, interface: socket.interface };
-        self.destroy_one(socket.family, socket.protocol, &ends, socket.cookie)
+        self.destroy_one(&Exact {
+            family: socket.family,
+            protocol: socket.protocol,
+            local: socket.local,
+            remote: socket.remote,
+            interface: socket.interface,
+            cookie: socket.cookie,
+        })
     }
 
     /// Closes the socket the kernel finds for these addresses, whichever it is.
@@ -162,25 +219,13 @@ impl SockDiag {
         }
         let family = if local.is_ipv4() { AF_INET } else { AF_INET6 };
         let (local, remote) = ((local.ip(), local.port()), (remote.ip(), remote.port()));
-        self.destroy_one(family, protocol, &Ends { local, remote, interface }, NO_COOKIE)
+        let cookie = NO_COOKIE;
+        self.destroy_one(&Exact { family, protocol, local, remote, interface, cookie })
     }
 
-    fn destroy_one(
-        &mut self,
-        family: u8,
-        protocol: u16,
-        ends: &Ends,
-        cookie: u64,
-    ) -> Result<(), Error> {
-        let mut fixed = fixed_part(family, protocol, u32::MAX);
-        fixed[8..10].copy_from_slice(&ends.local.1.to_be_bytes());
-        fixed[10..12].copy_from_slice(&ends.remote.1.to_be_bytes());
-        put_address(&mut fixed[12..28], ends.local.0);
-        put_address(&mut fixed[28..44], ends.remote.0);
-        fixed[44..48].copy_from_slice(&ends.interface.to_ne_bytes());
-        fixed[48..52].copy_from_slice(&(cookie as u32).to_ne_bytes());
-        fixed[52..56].copy_from_slice(&((cookie >> 32) as u32).to_ne_bytes());
-        let request = with_protocol(Request::new(SOCK_DESTROY, &fixed), protocol);
+    fn destroy_one(&mut self, socket: &Exact) -> Result<(), Error> {
+        let request = Request::new(SOCK_DESTROY, &socket.fixed_part());
+        let request = with_protocol(request, socket.protocol);
         self.netlink.request(&request, 0, |_| Ok(None::<()>)).map(drop)
     }
 
@@ -213,11 +258,35 @@ impl SockDiag {
     }
 }
 
-/// What tells sockets of one family and protocol apart, but for the cookie.
-struct Ends {
-    local: (IpAddr, u16),
-    remote: (IpAddr, u16),
-    interface: u32,
+/// What tells a socket from all others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Exact {
+    /// [`AF_INET`] or [`AF_INET6`].
+    pub family: u8,
+    /// [`TCP`], [`UDP`], …
+    pub protocol: u16,
+    /// The local address and port.
+    pub local: (IpAddr, u16),
+    /// The remote address and port; unspecified with port 0 if there is none.
+    pub remote: (IpAddr, u16),
+    /// The interface it is bound to; 0 if to none.
+    pub interface: u32,
+    /// Its cookie.
+    pub cookie: u64,
+}
+
+impl Exact {
+    fn fixed_part(&self) -> [u8; 56] {
+        let mut fixed = fixed_part(self.family, self.protocol, u32::MAX);
+        fixed[8..10].copy_from_slice(&self.local.1.to_be_bytes());
+        fixed[10..12].copy_from_slice(&self.remote.1.to_be_bytes());
+        put_address(&mut fixed[12..28], self.local.0);
+        put_address(&mut fixed[28..44], self.remote.0);
+        fixed[44..48].copy_from_slice(&self.interface.to_ne_bytes());
+        fixed[48..52].copy_from_slice(&(self.cookie as u32).to_ne_bytes());
+        fixed[52..56].copy_from_slice(&((self.cookie >> 32) as u32).to_ne_bytes());
+        fixed
+    }
 }
 
 /// `inet_diag_req_v2`, 56 bytes.
@@ -253,28 +322,61 @@ fn put_address(field: &mut [u8], address: IpAddr) {
 fn query_request(query: &SocketQuery) -> Request {
     let fixed = fixed_part(query.family, query.protocol, query.states);
     let request = with_protocol(Request::new(SOCK_DIAG_BY_FAMILY, &fixed), query.protocol);
-    filtered(request, query.local_port)
+    filtered(request, query.local_port.into())
 }
 
-fn filtered(request: Request, local_port: Option<u16>) -> Request {
-    match local_port {
-        Some(port) => request.with(INET_DIAG_REQ_BYTECODE, &source_port_is(port)),
-        None => request,
+/// Which local ports to list; the kernel filters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LocalPorts {
+    /// All.
+    Any,
+    /// From this one to that one.
+    Range(u16, u16),
+    /// This one or that one.
+    Either(u16, u16),
+}
+
+impl From<Option<u16>> for LocalPorts {
+    fn from(port: Option<u16>) -> LocalPorts {
+        port.map_or(LocalPorts::Any, |port| LocalPorts::Range(port, port))
     }
 }
 
-/// The filter "port ≤ local port ≤ port": equality needs a newer kernel.
-///
-/// The kernel's own field for a port is no use: dumps of bound-inactive sockets ignore it.
-fn source_port_is(port: u16) -> [u8; 16] {
-    // An instruction: code, bytes to the next one if true, bytes if false; beyond the end by
-    // four means reject. Its port is in the second half of a further instruction.
-    let mut code = [0; 16];
-    for (at, operation, reject) in [(0, INET_DIAG_BC_S_GE, 20u16), (8, INET_DIAG_BC_S_LE, 12)] {
-        code[at] = operation;
-        code[at + 1] = 8;
-        code[at + 2..at + 4].copy_from_slice(&reject.to_ne_bytes());
-        code[at + 6..at + 8].copy_from_slice(&port.to_ne_bytes());
+fn filtered(request: Request, ports: LocalPorts) -> Request {
+    // The kernel's own field for a port is no use: dumps of bound-inactive sockets ignore it. And
+    // to ask whether it is equal needs a newer kernel.
+    match ports {
+        LocalPorts::Any => request,
+        LocalPorts::Range(low, high) => {
+            let code = [at_least(low, 20), at_most(high, 12)].concat();
+            request.with(INET_DIAG_REQ_BYTECODE, &code)
+        }
+        LocalPorts::Either(one, other) => {
+            let accept = instruction(INET_DIAG_BC_JMP, 4, 20);
+            let one = [at_least(one, 20), at_most(one, 12)].concat();
+            let other = [at_least(other, 20), at_most(other, 12)].concat();
+            request.with(INET_DIAG_REQ_BYTECODE, &[one, accept.into(), other].concat())
+        }
     }
-    code
+}
+
+/// An instruction: code, bytes to the next one if true, bytes if false; beyond the end by four
+/// means reject. The next one in order has to be the one that follows if true.
+fn instruction(operation: u8, if_true: u8, if_false: u16) -> [u8; 4] {
+    let [low, high] = if_false.to_ne_bytes();
+    [operation, if_true, low, high]
+}
+
+fn at_least(port: u16, if_false: u16) -> [u8; 8] {
+    with_port(instruction(INET_DIAG_BC_S_GE, 8, if_false), port)
+}
+
+fn at_most(port: u16, if_false: u16) -> [u8; 8] {
+    with_port(instruction(INET_DIAG_BC_S_LE, 8, if_false), port)
+}
+
+/// A port is in the second half of a further instruction.
+fn with_port([operation, if_true, low, high]: [u8; 4], port: u16) -> [u8; 8] {
+    let [port_low, port_high] = port.to_ne_bytes();
+    [operation, if_true, low, high, 0, 0, port_low, port_high]
 }
