@@ -2,6 +2,7 @@
 
 use std::{
     fmt,
+    fmt::Write as _,
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
     str::FromStr,
 };
@@ -71,11 +72,27 @@ impl Target {
 
 /// Writes an address and port as `ss` does.
 pub fn shown(ip: IpAddr, zone: Option<&str>, port: u16) -> String {
-    let zone = zone.map(|z| format!("%{z}")).unwrap_or_default();
+    let mut text = String::with_capacity(24);
+    let zone = |text: &mut String| {
+        if let Some(zone) = zone {
+            text.push('%');
+            text.push_str(zone);
+        }
+    };
+    // Writing to a string does not fail.
     match ip {
-        IpAddr::V4(ip) => format!("{ip}{zone}:{port}"),
-        IpAddr::V6(ip) => format!("[{ip}{zone}]:{port}"),
+        IpAddr::V4(ip) => {
+            let _ = write!(text, "{ip}");
+            zone(&mut text);
+        }
+        IpAddr::V6(ip) => {
+            let _ = write!(text, "[{ip}");
+            zone(&mut text);
+            text.push(']');
+        }
     }
+    let _ = write!(text, ":{port}");
+    text
 }
 
 /// An endpoint that cannot be understood: one line, with what is wrong and an example.

@@ -10,7 +10,7 @@ use crate::{
     endpoint::shown,
     observe::{
         exposure::{BoundTo, Exposure, Networks},
-        inventory::{How, Inventory, NoHolder, Path, Process, Socket},
+        inventory::{How, Inventory, NoHolder, Path, Process, Socket, Transport},
     },
 };
 
@@ -205,17 +205,10 @@ impl Listing {
         users: &BTreeMap<u32, String>,
         is_root: bool,
     ) -> Listing {
-        let mut sockets: Vec<ListedSocket> = inventory
-            .sockets
-            .iter()
+        let sockets = in_order(inventory)
+            .into_iter()
             .map(|socket| listed(socket, networks.get(&socket.netns), users))
             .collect();
-        let place: BTreeMap<u64, usize> =
-            inventory.namespaces.iter().enumerate().map(|(i, n)| (n.inode, i)).collect();
-        sockets.sort_by(|a, b| {
-            let key = |s: &ListedSocket| (place.get(&s.netns).copied(), s.port, s.protocol, s.ip);
-            key(a).cmp(&key(b)).then_with(|| (a.group, &a.remote).cmp(&(b.group, &b.remote)))
-        });
         let unseen = &inventory.unseen;
         Listing {
             is_root,
@@ -237,8 +230,12 @@ impl Listing {
 
     /// The process with this number.
     pub fn process(&self, pid: u32) -> Option<&ListedProcess> {
-        let at = self.processes.binary_search_by_key(&pid, |process| process.pid).ok()?;
-        self.processes.get(at)
+        self.processes.get(self.place(pid)?)
+    }
+
+    /// The place of that process among [`Listing::processes`].
+    pub fn place(&self, pid: u32) -> Option<usize> {
+        self.processes.binary_search_by_key(&pid, |process| process.pid).ok()
     }
 
     /// Whether there may be sockets that are not listed.
@@ -248,6 +245,33 @@ impl Listing {
             || unseen.bound_tcp
             || ["tcp", "udp"].iter().any(|name| unseen.protocols.contains_key(name))
             || self.namespaces.iter().any(|namespace| namespace.closed.is_some())
+    }
+}
+
+/// The sockets by namespace, port, protocol and address.
+fn in_order(inventory: &Inventory) -> Vec<&Socket> {
+    let place: BTreeMap<u64, u64> =
+        (0..).zip(&inventory.namespaces).map(|(i, n)| (n.inode, i)).collect();
+    // What decides nearly always is one number.
+    let first = |socket: &Socket| {
+        let place = place.get(&socket.netns).copied().unwrap_or(0);
+        place << 24 | u64::from(socket.port) << 8 | rank(socket.transport)
+    };
+    let mut sockets: Vec<(u64, &Socket)> =
+        inventory.sockets.iter().map(|s| (first(s), s)).collect();
+    let then = |socket: &Socket| (socket.ip, socket.group, socket.remote);
+    sockets.sort_by(|(a, one), (b, other)| a.cmp(b).then_with(|| then(one).cmp(&then(other))));
+    sockets.into_iter().map(|(_, socket)| socket).collect()
+}
+
+/// The protocols by their names.
+const fn rank(transport: Transport) -> u64 {
+    match transport {
+        Transport::Mptcp => 0,
+        Transport::Raw => 1,
+        Transport::Tcp => 2,
+        Transport::Udp => 3,
+        Transport::UdpLite => 4,
     }
 }
 

@@ -85,13 +85,13 @@ impl Networks {
         if !wild && socket.ip.to_canonical().is_loopback() {
             return Exposure::Loopback;
         }
-        let reached: Vec<&Attached> = self.reached(socket).collect();
-        if reached.is_empty() && wild {
+        let reached = || self.reached(socket).map(|attached| attached.ip);
+        if wild && reached().next().is_none() {
             return Exposure::Loopback;
         }
         // A specific address that is not there now, with IP_FREEBIND, may come.
         let specific = (!wild).then_some(socket.ip.to_canonical());
-        let ips = || reached.iter().map(|a| a.ip).chain(specific);
+        let ips = || reached().chain(specific);
         if ips().any(|ip| !is_private(ip)) {
             return Exposure::EveryNetwork;
         }

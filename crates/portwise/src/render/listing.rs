@@ -25,85 +25,155 @@ pub struct View {
 
 /// Writes the sockets.
 pub fn table(listing: &Listing, view: &View) -> String {
+    let mut text = String::new();
+    write(listing, view, |part| text += part);
+    text
+}
+
+/// Writes the sockets, in parts of many lines.
+pub fn write(listing: &Listing, view: &View, mut out: impl FnMut(&str)) {
     match view.columns {
-        Some(columns) => screen(listing, view, columns),
-        None => rows(listing, view),
+        Some(columns) => out(&screen(listing, view, columns)),
+        None => rows(listing, view, out),
     }
 }
 
 const NOTHING: &str = "-";
 
-/// One row for each socket and holder.
-fn rows(listing: &Listing, view: &View) -> String {
-    let names = [
-        "PROTO", "STATE", "LOCAL", "PEER", "REACH", "COVERS", "PID", "USER", "AGE", "UNIT",
-        "NETNS", "COMMAND",
-    ];
-    let mut table: Vec<Vec<String>> = Vec::new();
+const NAMES: [&str; 12] = [
+    "PROTO", "STATE", "LOCAL", "PEER", "REACH", "COVERS", "PID", "USER", "AGE", "UNIT", "NETNS",
+    "COMMAND",
+];
+
+/// One row for each socket and holder. They are gone through twice, for the widths and to write
+/// them: a machine may have very many.
+fn rows(listing: &Listing, view: &View, mut out: impl FnMut(&str)) {
+    const PART: usize = 64 * 1024;
+    let rows = Rows::of(listing);
+    let mut widths = if view.header { NAMES.map(str::len) } else { [0; NAMES.len()] };
+    rows.each(|cells| {
+        for (size, cell) in widths.iter_mut().zip(cells) {
+            *size = width(cell).max(*size);
+        }
+    });
+    let mut text = String::with_capacity(PART + PART / 8);
     if view.header {
-        table.push(names.map(String::from).to_vec());
+        put(&mut text, &NAMES, &widths);
     }
-    for socket in &listing.sockets {
-        let netns = netns(listing, socket);
-        if socket.holders.is_empty() {
-            table.push(row(socket, &netns, None));
+    rows.each(|cells| {
+        put(&mut text, cells, &widths);
+        if text.len() >= PART {
+            out(&text);
+            text.clear();
         }
-        for holder in &socket.holders {
-            table.push(row(socket, &netns, Some((holder, listing.process(holder.pid)))));
-        }
+    });
+    if !text.is_empty() {
+        out(&text);
     }
-    aligned(&table)
 }
 
-fn row(
-    socket: &ListedSocket,
-    netns: &str,
-    holder: Option<(&ListedHolder, Option<&ListedProcess>)>,
-) -> Vec<String> {
-    let process = holder.and_then(|(_, process)| process);
-    let owner = || socket.uid.map(|uid| socket.user.clone().unwrap_or_else(|| uid.to_string()));
-    let user = match process {
-        Some(process) => process.user.clone().unwrap_or_else(|| process.uid.to_string()),
-        None => owner().unwrap_or_else(|| NOTHING.into()),
-    };
-    let command = match (holder, process) {
-        (Some((holder, _)), Some(process)) => named(process, holder),
-        (Some((holder, _)), None) => format!("pid {} has just ended", holder.pid),
-        (None, _) => format!("({})", why(socket)),
-    };
-    [
-        socket.protocol.to_string(),
-        socket.state.into(),
-        socket.local.clone(),
-        socket.remote.clone().unwrap_or_else(|| NOTHING.into()),
-        socket.exposure.name().into(),
-        socket.covers.name().into(),
-        holder.map_or_else(|| NOTHING.into(), |(holder, _)| holder.pid.to_string()),
-        user,
-        process.map_or_else(|| NOTHING.into(), |p| short(&age(p.about.age_seconds))),
-        process.and_then(unit).unwrap_or_else(|| NOTHING.into()),
-        netns.into(),
-        command,
-    ]
-    .map(|cell| clean(&cell).into_owned())
-    .to_vec()
+/// What the rows are made of.
+struct Rows<'a> {
+    listing: &'a Listing,
+    /// As [`Listing::processes`].
+    processes: Vec<ProcessCells>,
+    /// The words for the namespaces, as [`Listing::namespaces`].
+    namespaces: Vec<String>,
 }
 
-/// The namespace of a socket in a word: `-` for the own one.
-fn netns(listing: &Listing, socket: &ListedSocket) -> String {
-    let namespace = listing.namespaces.iter().find(|n| n.inode == socket.netns);
+/// What a row says of a process.
+struct ProcessCells {
+    pid: String,
+    user: String,
+    age: String,
+    unit: String,
+    command: String,
+}
+
+impl ProcessCells {
+    fn of(process: &ListedProcess) -> ProcessCells {
+        let cell = |text: String| clean(&text).into_owned();
+        ProcessCells {
+            pid: process.pid.to_string(),
+            user: cell(process.user.clone().unwrap_or_else(|| process.uid.to_string())),
+            age: short(&age(process.about.age_seconds)),
+            unit: unit(process).map_or_else(|| NOTHING.into(), cell),
+            command: cell(named(process, false)),
+        }
+    }
+}
+
+impl Rows<'_> {
+    fn of(listing: &Listing) -> Rows<'_> {
+        let namespaces = listing.namespaces.iter();
+        Rows {
+            listing,
+            processes: listing.processes.iter().map(ProcessCells::of).collect(),
+            namespaces: namespaces.map(|n| clean(&netns(n)).into_owned()).collect(),
+        }
+    }
+
+    /// Does something with the cells of each row.
+    fn each(&self, mut take: impl FnMut(&[&str; NAMES.len()])) {
+        let listing = self.listing;
+        for socket in &listing.sockets {
+            let at = listing.namespaces.iter().position(|n| n.inode == socket.netns);
+            let netns = at.map_or(NOTHING, |at| &self.namespaces[at]);
+            let (local, peer) = (clean(&socket.local), socket.remote.as_deref().map(clean));
+            let mut row = |pid: &str, user: &str, age: &str, unit: &str, command: &str| {
+                let peer = peer.as_deref().unwrap_or(NOTHING);
+                let (reach, covers) = (socket.exposure.name(), socket.covers.name());
+                let (protocol, state) = (socket.protocol, socket.state);
+                take(&[
+                    protocol, state, &local, peer, reach, covers, pid, user, age, unit, netns,
+                    command,
+                ]);
+            };
+            let owner = || match (&socket.user, socket.uid) {
+                (Some(user), Some(_)) => clean(user).into_owned(),
+                (None, Some(uid)) => uid.to_string(),
+                (_, None) => NOTHING.into(),
+            };
+            if socket.holders.is_empty() {
+                let why = format!("({})", why(socket));
+                row(NOTHING, &owner(), NOTHING, NOTHING, &clean(&why));
+            }
+            for holder in &socket.holders {
+                match listing.place(holder.pid) {
+                    Some(at) => {
+                        let ProcessCells { pid, user, age, unit, command } = &self.processes[at];
+                        if holder.in_flight {
+                            let command = named(&listing.processes[at], true);
+                            row(pid, user, age, unit, &clean(&command));
+                        } else {
+                            row(pid, user, age, unit, command);
+                        }
+                    }
+                    None => {
+                        let pid = holder.pid.to_string();
+                        let ended = format!("pid {pid} has just ended");
+                        row(&pid, &owner(), NOTHING, NOTHING, &ended);
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// A namespace in a word: `-` for the own one.
+fn netns(namespace: &NamespaceReport) -> String {
     match namespace {
-        Some(NamespaceReport { own: true, .. }) | None => NOTHING.into(),
-        Some(NamespaceReport { name: Some(name), .. }) => name.clone(),
-        Some(NamespaceReport { pid: Some(pid), .. }) => format!("pid:{pid}"),
-        Some(namespace) => format!("net:[{}]", namespace.inode),
+        NamespaceReport { own: true, .. } => NOTHING.into(),
+        NamespaceReport { name: Some(name), .. } => name.clone(),
+        NamespaceReport { pid: Some(pid), .. } => format!("pid:{pid}"),
+        namespace => format!("net:[{}]", namespace.inode),
     }
 }
 
 /// The program and what is odd about it.
-fn named(process: &ListedProcess, holder: &ListedHolder) -> String {
+fn named(process: &ListedProcess, in_flight: bool) -> String {
     let mut name = program(&process.command, &process.about.arguments);
-    let marks = marks(process, holder);
+    let marks = marks(process, in_flight);
     if !marks.is_empty() {
         name += &format!(" ({})", marks.join(", "));
     }
@@ -111,10 +181,10 @@ fn named(process: &ListedProcess, holder: &ListedHolder) -> String {
 }
 
 /// What is odd about a holder, in a few words.
-fn marks(process: &ListedProcess, holder: &ListedHolder) -> Vec<String> {
+fn marks(process: &ListedProcess, in_flight: bool) -> Vec<String> {
     let about = &process.about;
     let mut marks = Vec::new();
-    if holder.in_flight {
+    if in_flight {
         marks.push("in flight to it".into());
     }
     if about.run != "running" {
@@ -160,27 +230,22 @@ fn short(age: &str) -> String {
 }
 
 fn width(text: &str) -> usize {
-    text.chars().count()
+    if text.is_ascii() { text.len() } else { text.chars().count() }
 }
 
-/// Puts cells under each other.
-fn aligned(table: &[Vec<String>]) -> String {
-    let columns = table.first().map_or(0, Vec::len);
-    let widths: Vec<usize> =
-        (0..columns).map(|i| table.iter().map(|row| width(&row[i])).max().unwrap_or(0)).collect();
-    let mut text = String::new();
-    for row in table {
-        put(&mut text, row, &widths);
-    }
-    text
-}
-
-fn put(text: &mut String, row: &[String], widths: &[usize]) {
+fn put(text: &mut String, row: &[impl AsRef<str>], widths: &[usize]) {
+    const BLANKS: &str = "                                                                ";
     let last = row.len() - 1;
     for (i, (cell, size)) in row.iter().zip(widths).enumerate() {
+        let cell = cell.as_ref();
         text.push_str(cell);
         if i < last {
-            text.extend(std::iter::repeat_n(' ', size.saturating_sub(width(cell)) + 2));
+            let mut blanks = size.saturating_sub(width(cell)) + 2;
+            while blanks > 0 {
+                let some = blanks.min(BLANKS.len());
+                text.push_str(&BLANKS[..some]);
+                blanks -= some;
+            }
         }
     }
     text.truncate(text.trim_end_matches(' ').len());
@@ -336,7 +401,7 @@ fn holders(
 ) -> String {
     let mut groups: Vec<(String, String, Vec<u32>)> = Vec::new();
     for (holder, process) in held {
-        let (name, user) = (named(process, holder), user(process));
+        let (name, user) = (named(process, holder.in_flight), user(process));
         match groups.iter_mut().find(|(n, u, _)| *n == name && *u == user) {
             Some((_, _, pids)) => pids.push(process.pid),
             None => groups.push((name, user, vec![process.pid])),

@@ -27,7 +27,8 @@ pub mod unix;
 /// Makes text from the machine harmless for a terminal: control characters and the marks that
 /// change the direction of writing are written out.
 pub fn clean(text: &str) -> Cow<'_, str> {
-    if !text.chars().any(is_harmful) {
+    let is_plain = |byte: &u8| matches!(byte, b' '..=b'~');
+    if text.as_bytes().iter().all(is_plain) || !text.chars().any(is_harmful) {
         return Cow::Borrowed(text);
     }
     let mut safe = String::with_capacity(text.len() + 8);

@@ -129,7 +129,7 @@ fn round(
             columns: output.columns(),
             style: output.style(),
         };
-        output.data(&listing::table(&listing, &view));
+        listing::write(&listing, &view, |part| output.data(part));
         output.note(&listing::notes(&listing, global.verbose));
     }
     Ok(match listing.sockets.is_empty() {

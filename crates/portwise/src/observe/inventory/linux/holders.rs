@@ -1,7 +1,10 @@
 //! Which processes hold sockets: by a BPF program that walks over all open files where that may
 //! be done, else by reading `/proc/PID/fd` of each process.
 
-use std::collections::{HashMap, HashSet};
+use std::{
+    collections::{HashMap, HashSet},
+    hash::{BuildHasherDefault, Hasher},
+};
 
 use portwise_model::Family;
 use portwise_sys::{
@@ -27,10 +30,32 @@ const INITIAL_TIME_NAMESPACE: u64 = 0xefff_fffa;
 /// (`sysconf(_SC_CLK_TCK)`).
 const TICK: u64 = 10_000_000;
 
+/// Something of each inode.
+pub(in crate::observe) type Inodes = HashMap<u64, u64, BuildHasherDefault<InodeHasher>>;
+
+/// The kernel counts inodes up, so nothing better is needed to spread them.
+#[derive(Clone, Copy, Debug, Default)]
+pub(in crate::observe) struct InodeHasher(u64);
+
+impl Hasher for InodeHasher {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        bytes.iter().for_each(|byte| self.write_u64(u64::from(*byte)));
+    }
+
+    fn write_u64(&mut self, number: u64) {
+        let wide = u128::from(self.0 ^ number) * 0x9e37_79b9_7f4a_7c15;
+        self.0 = (wide >> 64 ^ wide) as u64;
+    }
+}
+
 /// The sockets whose holders are looked for.
 pub(in crate::observe) struct Wanted {
     /// Inode and cookie of each; a cookie of 0 fits any.
-    pub sockets: HashMap<u64, u64>,
+    pub sockets: Inodes,
     /// What they have in common, for the walk within the kernel.
     pub filter: Filter,
     /// Look in `/proc` only.
@@ -203,6 +228,10 @@ pub(super) fn find(proc: &Proc, query: &Query, inventory: &mut Inventory) {
         let here = places[from..].iter().take_while(|(inode, _)| *inode == hold.inode);
         for (_, at) in here {
             let socket = &mut inventory.sockets[*at];
+            if socket.holders.is_empty() {
+                // Most have one, and there may be very many.
+                socket.holders.reserve_exact(1);
+            }
             socket.holders.push(hold.holder);
             socket.no_holder = None;
             // Those of a part of an MPTCP socket are not those of the whole.
@@ -229,13 +258,13 @@ pub(super) fn find(proc: &Proc, query: &Query, inventory: &mut Inventory) {
     }
 }
 
-/// Looks for the holders of sockets that nobody was found to hold in some processes more.
-pub(super) fn find_in_new(proc: &Proc, inventory: &mut Inventory, is_new: impl Fn(u32) -> bool) {
+/// Looks for the holders of sockets that nobody was found to hold in the processes that were
+/// started after the one with the number `before`, up to `after`.
+pub(super) fn find_in_new(proc: &Proc, inventory: &mut Inventory, before: u32, after: u32) {
     let lost = |s: &&mut Socket| s.no_holder == Some(NoHolder::NotFound);
     let wanted: HashSet<u64> =
         inventory.sockets.iter_mut().filter(lost).filter_map(|s| s.inode).collect();
-    let new = proc.pids().unwrap_or_default().into_iter().filter(|&pid| is_new(pid)).collect();
-    let Ok(found) = proc.holders_among(&wanted, new) else { return };
+    let Ok(found) = proc.holders_among(&wanted, new(proc, before, after)) else { return };
     for socket in inventory.sockets.iter_mut().filter(lost) {
         let of_it = found.found.iter().filter(|holder| Some(holder.inode) == socket.inode);
         socket.holders.extend(of_it.map(holder));
@@ -245,20 +274,37 @@ pub(super) fn find_in_new(proc: &Proc, inventory: &mut Inventory, is_new: impl F
     }
 }
 
+/// The processes with the numbers that were given out last.
+fn new(proc: &Proc, before: u32, after: u32) -> Vec<u32> {
+    // To try so many numbers is faster than to list all processes.
+    const FEW: u32 = 256;
+    if before < after && after - before <= FEW {
+        // Some of them are threads.
+        let is_process = |pid: &u32| proc.status(*pid).is_ok_and(|status| status.tgid == *pid);
+        return (before + 1..=after).filter(is_process).collect();
+    }
+    let is_new = |pid: &u32| match before < after {
+        true => before < *pid && *pid <= after,
+        // The numbers have begun anew.
+        false => before < *pid || *pid <= after,
+    };
+    proc.pids().unwrap_or_default().into_iter().filter(is_new).collect()
+}
+
 fn holder(found: &proc::Holder) -> Holder {
     Holder { pid: found.pid, start: found.start, fd: found.fd, how: How::Open }
 }
 
 /// Where the sockets with each inode are, by inode, and the cookies they have. An MPTCP socket and
 /// its first part have one inode, and the file is that of the first: then any cookie fits.
-fn places(sockets: &[Socket]) -> (Vec<(u64, usize)>, HashMap<u64, u64>) {
+fn places(sockets: &[Socket]) -> (Vec<(u64, usize)>, Inodes) {
     let with_file = |(at, socket): (usize, &Socket)| {
         let is_sought = socket.no_holder == Some(NoHolder::NotAsked);
         socket.inode.filter(|_| is_sought).map(|inode| (inode, at))
     };
     let mut places: Vec<_> = sockets.iter().enumerate().filter_map(with_file).collect();
     places.sort_unstable();
-    let mut cookies = HashMap::with_capacity(places.len());
+    let mut cookies = Inodes::with_capacity_and_hasher(places.len(), Default::default());
     for (inode, at) in &places {
         let cookie = sockets[*at].cookie;
         cookies.entry(*inode).and_modify(|known| *known = 0).or_insert(cookie);

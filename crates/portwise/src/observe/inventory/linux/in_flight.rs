@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use portwise_sys::{pidfd::PidFd, sock::Socket, unix::peek_descriptors};
 
-use super::holders::Hold;
+use super::holders::{Hold, Inodes};
 use crate::observe::inventory::{Holder, How};
 
 /// More Unix sockets with messages waiting are not looked into.
@@ -12,9 +12,12 @@ const MOST: usize = 1000;
 
 /// Looks for the wanted sockets (inode and cookie, 0 for any) that nobody was found to hold in the
 /// messages that wait at these Unix sockets.
-pub(super) fn find(wanted: &HashMap<u64, u64>, carriers: &[Hold], holds: &mut Vec<Hold>) {
+pub(super) fn find(wanted: &Inodes, carriers: &[Hold], holds: &mut Vec<Hold>) {
+    if carriers.is_empty() {
+        return;
+    }
     let held: HashSet<u64> = holds.iter().map(|hold| hold.inode).collect();
-    if carriers.is_empty() || held.len() == wanted.len() {
+    if held.len() == wanted.len() {
         return;
     }
     // Several processes may have one Unix socket: each may receive what is under way.

@@ -1,13 +1,17 @@
 //! The sockets of the thread's network namespace, by sock_diag(7).
 
-use std::{collections::HashMap, net::SocketAddr, time::Duration};
+use std::{
+    collections::{HashMap, HashSet},
+    net::{Ipv4Addr, Ipv6Addr, SocketAddr},
+    time::Duration,
+};
 
 use portwise_model::{Family, is_unspecified};
 use portwise_sys::{
     Error,
     proc::Proc,
     rtnetlink::RtNetlink,
-    sockdiag::{self, ALL_STATES, DiagSocket, SockDiag, SocketQuery, State as Diag, Timer},
+    sockdiag::{self, ALL_STATES, DiagSocket, Exact, SockDiag, SocketQuery, State as Diag, Timer},
 };
 
 use super::Listed;
@@ -22,8 +26,13 @@ pub(super) fn shows_bound() -> bool {
     host::kernel().is_ok_and(|kernel| kernel.version >= SHOWS_BOUND)
 }
 
-/// Lists what the query asks for, in the thread's namespace, whose inode is `netns`.
-pub(super) fn list(query: &Query, netns: u64) -> Result<Listed, Error> {
+/// Lists what the query asks for, in the thread's namespace, whose inode is `netns`. What was just
+/// listed of TCP and UDP there may be `known`, with sockets of other ports.
+pub(super) fn list(
+    query: &Query,
+    netns: u64,
+    known: Option<&[DiagSocket]>,
+) -> Result<Listed, Error> {
     let mut diag = SockDiag::open()?;
     let mut listed = Listed { sockets: Vec::new(), failed: Vec::new() };
     let counts = counts(query);
@@ -32,8 +41,16 @@ pub(super) fn list(query: &Query, netns: u64) -> Result<Listed, Error> {
         if is_none || transport == Transport::Raw && query.port.is_some() {
             continue;
         }
-        match rows(&mut diag, query, transport) {
-            Ok(rows) => take_in(&mut listed.sockets, &rows, transport, netns),
+        let is_known = matches!(transport, Transport::Tcp | Transport::Udp);
+        let rows = match known.filter(|_| is_known) {
+            Some(known) => Ok(of_known(known, query, transport, netns)),
+            None => rows(&mut diag, query, transport, netns),
+        };
+        match rows {
+            Ok(Rows { four, six, .. }) => {
+                append(&mut listed.sockets, four);
+                append(&mut listed.sockets, six);
+            }
             // Without this protocol there are no sockets of it that matter to others.
             Err(error) if transport != Transport::Tcp => {
                 listed.failed.push((transport, error.to_string()));
@@ -43,6 +60,15 @@ pub(super) fn list(query: &Query, netns: u64) -> Result<Listed, Error> {
     }
     name_devices(&mut listed.sockets);
     Ok(listed)
+}
+
+/// Appends without a copy where there was nothing.
+pub(super) fn append(sockets: &mut Vec<Socket>, mut more: Vec<Socket>) {
+    if sockets.is_empty() {
+        *sockets = more;
+    } else {
+        sockets.append(&mut more);
+    }
 }
 
 /// The numbers of sockets of each protocol, if they can save a list of them.
@@ -65,33 +91,70 @@ fn has_none(counts: &[(String, Option<u32>)], transport: Transport) -> bool {
     names.iter().filter_map(of).all(|count| count == Some(0))
 }
 
+/// What a dump gives, by family.
+#[derive(Default)]
+struct Rows {
+    four: Vec<Socket>,
+    six: Vec<Socket>,
+    /// The cookies of those before. A dump is no snapshot and may show a socket twice, soon after.
+    recent: [u64; 32],
+    next: usize,
+}
+
+impl Rows {
+    fn take_in(&mut self, row: &DiagSocket, transport: Transport, netns: u64) {
+        if self.recent.contains(&row.cookie) {
+            return;
+        }
+        let list = if row.family == sockdiag::AF_INET { &mut self.four } else { &mut self.six };
+        if let Some(socket) = socket(row, transport, netns) {
+            self.recent[self.next % self.recent.len()] = row.cookie;
+            self.next += 1;
+            list.push(socket);
+        }
+    }
+}
+
+/// What is known of a protocol.
+fn of_known(known: &[DiagSocket], query: &Query, transport: Transport, netns: u64) -> Rows {
+    let mut rows = Rows::default();
+    let protocol = number(transport);
+    let is_on_port = |row: &&DiagSocket| query.port.is_none_or(|port| row.local.1 == port);
+    for row in known.iter().filter(|row| row.protocol == protocol).filter(is_on_port) {
+        rows.take_in(row, transport, netns);
+    }
+    rows
+}
+
 fn rows(
     diag: &mut SockDiag,
     query: &Query,
     transport: Transport,
-) -> Result<Vec<DiagSocket>, Error> {
+    netns: u64,
+) -> Result<Rows, Error> {
     let is_tcp = matches!(transport, Transport::Tcp | Transport::Mptcp);
     let states = match query.states {
         States::All => ALL_STATES,
         States::Bound if is_tcp => Diag::LISTEN.bit() | Diag::BOUND_INACTIVE.bit(),
         States::Bound => Diag::CLOSE.bit(),
     };
+    let take_in = |rows: &mut Rows, row: DiagSocket| rows.take_in(&row, transport, netns);
     if transport == Transport::Tcp && query.family.is_none() {
-        return diag.tcp(states, query.port);
+        return diag.tcp_into(states, query.port, take_in);
     }
-    let mut rows = Vec::new();
+    let mut both = Rows::default();
     for family in [Family::Inet, Family::Inet6] {
         if query.family.is_none_or(|asked| asked == family) {
-            let family = match family {
-                Family::Inet => sockdiag::AF_INET,
-                Family::Inet6 => sockdiag::AF_INET6,
-            };
+            let is_four = family == Family::Inet;
+            let family = if is_four { sockdiag::AF_INET } else { sockdiag::AF_INET6 };
             let protocol = number(transport);
             let query = SocketQuery { family, protocol, states, local_port: query.port };
-            rows.extend(diag.query(&query)?);
+            let rows: Rows = diag.query_into(&query, take_in)?;
+            (both.four, both.six) =
+                if is_four { (rows.four, both.six) } else { (both.four, rows.six) };
         }
     }
-    Ok(rows)
+    Ok(both)
 }
 
 fn number(transport: Transport) -> u16 {
@@ -101,21 +164,6 @@ fn number(transport: Transport) -> u16 {
         Transport::UdpLite => sockdiag::UDPLITE,
         Transport::Raw => sockdiag::RAW,
         Transport::Mptcp => sockdiag::MPTCP,
-    }
-}
-
-fn take_in(sockets: &mut Vec<Socket>, rows: &[DiagSocket], transport: Transport, netns: u64) {
-    // A dump is no snapshot and may show a socket twice, soon after.
-    let (mut recent, mut next) = ([0; 64], 0);
-    sockets.reserve(rows.len());
-    for row in rows {
-        if let Some(socket) = socket(row, transport, netns)
-            && !recent.contains(&socket.cookie)
-        {
-            recent[next % 64] = socket.cookie;
-            next += 1;
-            sockets.push(socket);
-        }
     }
 }
 
@@ -174,6 +222,29 @@ fn state(state: Diag) -> State {
         Diag::CLOSING => State::Closing,
         Diag(other) => State::Other(other),
     }
+}
+
+/// The cookies of those of these sockets that the kernel finds by their addresses: others may be
+/// there too.
+pub(super) fn there(sockets: &[&Socket]) -> Result<HashSet<u64>, Error> {
+    let mut diag = SockDiag::open()?;
+    let mut found = HashSet::new();
+    for socket in sockets {
+        let is_four = socket.family == Family::Inet;
+        let any = if is_four { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
+        let exact = Exact {
+            family: if is_four { sockdiag::AF_INET } else { sockdiag::AF_INET6 },
+            protocol: number(socket.transport),
+            local: (socket.ip, socket.port),
+            remote: socket.remote.map_or((any, 0), |remote| (remote.ip(), remote.port())),
+            interface: socket.device,
+            cookie: socket.cookie,
+        };
+        if diag.has(&exact)? {
+            found.insert(socket.cookie);
+        }
+    }
+    Ok(found)
 }
 
 /// Gives interfaces their names, which are those of this namespace.

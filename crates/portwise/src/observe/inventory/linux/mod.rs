@@ -16,9 +16,9 @@ pub(super) use netns::within;
 
 use std::collections::HashSet;
 
-use portwise_sys::{Errno, Error, proc::Proc};
+use portwise_sys::{Errno, Error, proc::Proc, sockdiag::DiagSocket};
 
-use super::{Inventory, Namespace, Namespaces, NoHolder, Query, Socket, Transport};
+use super::{Inventory, Namespace, Namespaces, NoHolder, Path, Query, Socket, States, Transport};
 use crate::Trouble;
 
 /// The sockets of one namespace, and the protocols that could not be listed.
@@ -27,7 +27,23 @@ struct Listed {
     failed: Vec<(Transport, String)>,
 }
 
+/// What is known of the sockets in question, and what is to be known of others.
+pub(in crate::observe) struct Known<'a> {
+    /// Those of TCP and UDP in the own namespace, if they were just listed, and others perhaps.
+    pub own: Option<&'a [DiagSocket]>,
+    /// The states to ask for in other namespaces.
+    pub elsewhere: States,
+}
+
 pub(super) fn take(query: &Query) -> Result<Inventory, Trouble> {
+    take_with(query, &Known { own: None, elsewhere: query.states })
+}
+
+/// Looks for sockets and their holders, but those that are known.
+///
+/// # Errors
+/// Those of [`super::take`].
+pub(in crate::observe) fn take_with(query: &Query, known: &Known) -> Result<Inventory, Trouble> {
     let proc = Proc::default();
     let mut inventory = Inventory::default();
     inventory.unseen.bound_tcp = !list::shows_bound()
@@ -35,17 +51,22 @@ pub(super) fn take(query: &Query) -> Result<Inventory, Trouble> {
     let forks = if query.holders { proc.last_pid().ok() } else { None };
     let own = netns::own();
     match &query.namespaces {
-        Namespaces::Own => add(&mut inventory, own.clone(), list::list(query, own.inode))?,
+        Namespaces::Own => {
+            add(&mut inventory, own.clone(), list::list(query, own.inode, known.own))?
+        }
         Namespaces::One(name) => {
-            let (namespace, listed) = netns::one(name, &own, |inode| list::list(query, inode))?;
+            let (namespace, listed) =
+                netns::one(name, &own, |inode| list::list(query, inode, None))?;
             add(&mut inventory, namespace, listed)?;
         }
         Namespaces::All => {
-            let (others, unseen) = netns::others(&proc, &own, query.holders && !query.no_bpf);
+            let (others, unseen) = netns::others(&proc, &own, !query.no_bpf, query.holders);
             inventory.unseen.namespaces = unseen;
-            add(&mut inventory, own.counted(&others), list::list(query, own.inode))?;
+            let listed = list::list(query, own.inode, known.own);
+            add(&mut inventory, own.counted(&others), listed)?;
+            let query = Query { states: known.elsewhere, ..query.clone() };
             for mut other in others.into_iter().filter(|n| n.inode != own.inode) {
-                match netns::within(&other, || list::list(query, other.inode)) {
+                match netns::within(&other, || list::list(&query, other.inode, None)) {
                     Ok(Ok(listed)) => put(&mut inventory, listed),
                     // It is gone meanwhile; a name without a namespace gives EINVAL.
                     Err(Error { errno: Errno::ENOENT | Errno::ESRCH | Errno::EINVAL, .. }) => {
@@ -85,7 +106,7 @@ fn add(
 }
 
 fn put(inventory: &mut Inventory, listed: Listed) {
-    inventory.sockets.extend(listed.sockets);
+    list::append(&mut inventory.sockets, listed.sockets);
     for (transport, why) in listed.failed {
         if !inventory.unseen.transports.iter().any(|(known, _)| *known == transport) {
             inventory.unseen.transports.push((transport, why));
@@ -95,25 +116,32 @@ fn put(inventory: &mut Inventory, listed: Listed) {
 
 /// Marks the listeners of TCP that share address and port: only `SO_REUSEPORT` lets them.
 fn group(sockets: &mut [Socket]) {
-    // The port first: it decides nearly always.
-    let key = |s: &Socket| (s.port, s.netns, s.transport, s.family, s.device, s.ip);
     let is_tcp = |s: &Socket| matches!(s.transport, Transport::Tcp | Transport::Mptcp);
-    let mut listeners: Vec<usize> = (0..sockets.len())
-        .filter(|&at| sockets[at].state == super::State::Listen && is_tcp(&sockets[at]))
+    // By port first, which decides nearly always.
+    let mut listeners: Vec<(u16, u32)> = (0u32..)
+        .zip(&*sockets)
+        .filter(|(_, socket)| socket.state == super::State::Listen && is_tcp(socket))
+        .map(|(at, socket)| (socket.port, at))
         .collect();
-    listeners.sort_unstable_by_key(|&at| key(&sockets[at]));
-    let (mut next, mut before) = (0, None::<usize>);
-    for at in listeners {
-        if let Some(before) = before
-            && key(&sockets[before]) == key(&sockets[at])
-        {
-            next += u32::from(sockets[before].group.is_none());
-            for member in [before, at] {
-                sockets[member].group = Some(next);
-                sockets[member].reuseport = Some(true);
+    listeners.sort_unstable();
+    let mut next = 0;
+    for of_port in listeners.chunk_by_mut(|a, b| a.0 == b.0) {
+        if of_port.len() == 1 {
+            continue;
+        }
+        let key = |at: u32| {
+            let s = &sockets[at as usize];
+            (s.netns, s.transport, s.family, s.device, s.ip)
+        };
+        of_port.sort_by_key(|&(_, at)| key(at));
+        let same: Vec<&[(u16, u32)]> = of_port.chunk_by(|a, b| key(a.1) == key(b.1)).collect();
+        for members in same.into_iter().filter(|members| members.len() > 1) {
+            next += 1;
+            for (_, at) in members {
+                sockets[*at as usize].group = Some(next);
+                sockets[*at as usize].reuseport = Some(true);
             }
         }
-        before = Some(at);
     }
 }
 
@@ -127,40 +155,73 @@ fn is_lost(socket: &Socket) -> bool {
 fn find_holders(proc: &Proc, query: &Query, inventory: &mut Inventory, mut last: Option<u32>) {
     const ATTEMPTS: usize = 4;
     holders::find(proc, query, inventory);
-    for _ in 0..ATTEMPTS {
-        drop_ended(query, inventory);
-        kernel::tell(inventory);
-        let now = proc.last_pid().ok();
-        let (Some(before), Some(after)) = (last, now) else { return };
-        if before == after || !inventory.sockets.iter().any(is_lost) {
+    for attempt in 0..ATTEMPTS {
+        if !inventory.sockets.iter().any(is_lost) {
             return;
         }
-        holders::find_in_new(proc, inventory, |pid| match before < after {
-            true => before < pid && pid <= after,
-            // The numbers have begun anew.
-            false => before < pid || pid <= after,
-        });
+        drop_ended(query, inventory);
+        if attempt == 0 {
+            kernel::tell(inventory);
+        }
+        let now = proc.last_pid().ok();
+        let (Some(before), Some(after)) = (last, now) else { break };
+        if before == after {
+            break;
+        }
+        holders::find_in_new(proc, inventory, before, after);
         last = now;
+    }
+    look_for_unseen(proc, inventory);
+}
+
+/// A security module may hide processes from BPF programs: whether one that is hidden so may be
+/// looked into in `/proc` decides how sure it is that nobody was found.
+fn look_for_unseen(proc: &Proc, inventory: &mut Inventory) {
+    if inventory.path != Path::Bpf || !inventory.sockets.iter().any(is_lost) {
+        return;
+    }
+    let hidden = netns::hidden_from_bpf(proc);
+    let refused = proc.holders_among(&HashSet::new(), hidden).map_or(0, |found| found.hidden);
+    if refused > 0 {
+        inventory.unseen.processes = refused;
+        let lost = inventory.sockets.iter_mut().filter(|socket| is_lost(socket));
+        lost.for_each(|socket| socket.no_holder = Some(NoHolder::Unseen));
     }
 }
 
 /// Drops the sockets that nobody was found to hold because they were closed meanwhile.
 fn drop_ended(query: &Query, inventory: &mut Inventory) {
     for namespace in &inventory.namespaces {
-        let here = |s: &&Socket| s.netns == namespace.inode && is_lost(s);
-        let mut lost = inventory.sockets.iter().filter(here);
-        let Some(first) = lost.next() else { continue };
-        let is_one_port = lost.all(|socket| socket.port == first.port) && first.port != 0;
-        let again = Query { port: is_one_port.then_some(first.port), ..query.clone() };
-        let look = || list::list(&again, namespace.inode);
-        let listed = if namespace.own { look() } else { within(namespace, look).flatten() };
-        // What cannot be looked at again stays.
-        let Ok(listed) = listed else { continue };
-        let there: HashSet<u64> = listed.sockets.iter().map(|socket| socket.cookie).collect();
         let inode = namespace.inode;
+        let here = |s: &&Socket| s.netns == inode && is_lost(s);
+        let lost: Vec<&Socket> = inventory.sockets.iter().filter(here).collect();
+        if lost.is_empty() {
+            continue;
+        }
+        let look = || still_there(query, inode, &lost);
+        let there = if namespace.own { look() } else { within(namespace, look).flatten() };
+        // What cannot be looked at again stays.
+        let Ok(there) = there else { continue };
         let is_there = |s: &Socket| s.netns != inode || !is_lost(s) || there.contains(&s.cookie);
         inventory.sockets.retain(is_there);
     }
+}
+
+/// The cookies of those sockets that are still there.
+fn still_there(query: &Query, netns: u64, lost: &[&Socket]) -> Result<HashSet<u64>, Error> {
+    // Looking for one takes microseconds, listing all takes milliseconds.
+    const FEW: usize = 64;
+    let mut there = if lost.len() <= FEW { list::there(lost)? } else { HashSet::new() };
+    let rest: Vec<_> = lost.iter().filter(|socket| !there.contains(&socket.cookie)).collect();
+    let Some(first) = rest.first() else { return Ok(there) };
+    let is_one_port = rest.iter().all(|socket| socket.port == first.port) && first.port != 0;
+    let mut transports: Vec<Transport> = rest.iter().map(|socket| socket.transport).collect();
+    transports.sort_unstable();
+    transports.dedup();
+    let port = is_one_port.then_some(first.port);
+    let listed = list::list(&Query { transports, port, ..query.clone() }, netns, None)?;
+    there.extend(listed.sockets.iter().map(|socket| socket.cookie));
+    Ok(there)
 }
 
 /// Why a socket has no holder, before anybody has looked.

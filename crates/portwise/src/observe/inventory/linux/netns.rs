@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, path::PathBuf, thread};
 
 use portwise_sys::{
     Errno, Error,
-    bpf::tasks,
+    bpf::tasks::{self, InNetwork},
     mount,
     ns::{self, Kind},
     proc::Proc,
@@ -42,8 +42,15 @@ impl Namespace {
 }
 
 /// Every namespace that a process is in or that is mounted somewhere, by the lowest pid in it, and
-/// the number of processes that do not show theirs. `by_bpf`: a BPF program may be used.
-pub(super) fn others(proc: &Proc, own: &Namespace, by_bpf: bool) -> (Vec<Namespace>, u32) {
+/// the number of processes that do not show theirs. `by_bpf`: a BPF program may be used; it pays if
+/// another follows or there are many processes.
+pub(super) fn others(
+    proc: &Proc,
+    own: &Namespace,
+    by_bpf: bool,
+    another_follows: bool,
+) -> (Vec<Namespace>, u32) {
+    const MANY: usize = 500;
     let mut by_inode: BTreeMap<u64, Namespace> = BTreeMap::new();
     let mut add = |pid: u32, inode: u64| {
         let namespace = by_inode.entry(inode).or_insert_with(|| Namespace {
@@ -55,14 +62,17 @@ pub(super) fn others(proc: &Proc, own: &Namespace, by_bpf: bool) -> (Vec<Namespa
         });
         namespace.processes += 1;
     };
-    let found = if by_bpf { holders::may_use_bpf().ok() } else { None };
+    let pays = || another_follows || proc.pids().is_ok_and(|pids| pids.len() > MANY);
+    let found = if by_bpf && pays() { holders::may_use_bpf().ok() } else { None };
     let found = found.and_then(|()| tasks::network_namespaces().ok());
     let unseen = match found {
         Some(found) => {
             found.iter().for_each(|process| add(process.pid, process.netns.into()));
-            0
+            // There is always an init. Where it is hidden, others may be too.
+            let is_whole = found.iter().any(|process| process.pid == 1);
+            if is_whole { 0 } else { by_proc(hidden_among(proc, &found), add) }
         }
-        None => by_proc(proc, add),
+        None => by_proc(proc.pids().unwrap_or_default(), add),
     };
     for (inode, place) in mounted(proc) {
         let namespace = by_inode.entry(inode).or_insert_with(|| Namespace {
@@ -85,10 +95,23 @@ pub(super) fn others(proc: &Proc, own: &Namespace, by_bpf: bool) -> (Vec<Namespa
     (namespaces, unseen)
 }
 
-/// Finds the namespace of each process in `/proc`, and returns how many do not show theirs.
-fn by_proc(proc: &Proc, mut add: impl FnMut(u32, u64)) -> u32 {
+/// The processes that a BPF program is not shown, though `/proc` has them.
+pub(super) fn hidden_from_bpf(proc: &Proc) -> Vec<u32> {
+    tasks::network_namespaces().map(|seen| hidden_among(proc, &seen)).unwrap_or_default()
+}
+
+fn hidden_among(proc: &Proc, seen: &[InNetwork]) -> Vec<u32> {
+    let mut known: Vec<u32> = seen.iter().map(|process| process.pid).collect();
+    known.sort_unstable();
+    let mut pids = proc.pids().unwrap_or_default();
+    pids.retain(|pid| known.binary_search(pid).is_err());
+    pids
+}
+
+/// Finds the namespaces of these processes in `/proc`, and returns how many do not show theirs.
+fn by_proc(pids: Vec<u32>, mut add: impl FnMut(u32, u64)) -> u32 {
     let mut unseen = 0;
-    for pid in proc.pids().unwrap_or_default() {
+    for pid in pids {
         match ns::id_of(pid, Kind::Net) {
             Ok(id) => add(pid, id.inode),
             Err(error) if error.is_denied() => {
