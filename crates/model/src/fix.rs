@@ -104,7 +104,7 @@ fn allowed(case: &mut Case, observe: &mut impl FnMut(&mut Case, &Missing) -> boo
 
 /// A port to offer instead of `port`: for a low one that at its distance above 8000, such as 8080
 /// and 8443, else the next.
-pub(crate) fn suggested_port(port: u16) -> u16 {
+pub fn suggested_port(port: u16) -> u16 {
     match port {
         0..1024 => 8000 + port,
         _ => port.saturating_add(1),

@@ -166,11 +166,29 @@ fn detail(target: &Target, held: &[HeldSocket], owners: &[&Owner]) -> Option<Str
             part => format!("it is the kernel's ({part})"),
         });
     }
+    if owners.is_empty() {
+        return in_the_way(held).find_map(|held| held.no_holder).and_then(reveals);
+    }
     let by_init = owners.iter().any(|owner| owner.pid == 1 && owner.command == "systemd");
     by_init.then(|| {
         let port = target.port;
         format!("systemd holds it for a socket unit: `systemctl list-sockets | grep {port}`")
     })
+}
+
+/// What would reveal who holds a socket, where root does not see it either.
+fn reveals(reason: NoHolder) -> Option<String> {
+    match reason {
+        NoHolder::NotAllowed => Some(
+            "which one shows from the host, outside of any container, with all capabilities".into(),
+        ),
+        NoHolder::NotFound => Some(
+            "no process has it as a descriptor; it may be in an io_uring: `sudo grep -ls UserFiles \
+             /proc/[0-9]*/fdinfo/*` shows who has one"
+                .into(),
+        ),
+        _ => None,
+    }
 }
 
 /// Who suffers, and whether it comes back.

@@ -63,7 +63,8 @@ mod linux {
         network::Network,
         owners::{self, Owners},
         program::Finder,
-        routing, sockets,
+        routing,
+        sockets::{self, Near},
         subject::Asker,
     };
 
@@ -108,6 +109,8 @@ mod linux {
             asker,
             network,
             closely: asked.pid.is_some(),
+            is_one_question: false,
+            near: None,
             is_login: false,
             is_root: runner == 0,
             rtnetlink: None,
@@ -143,6 +146,10 @@ mod linux {
         asker: Asker,
         network: Network,
         closely: bool,
+        /// What was seen of a port is not looked at again.
+        is_one_question: bool,
+        /// The first port that was asked for.
+        near: Option<(u16, Near)>,
         is_login: bool,
         is_root: bool,
         rtnetlink: Option<RtNetlink>,
@@ -197,6 +204,16 @@ mod linux {
                 }
                 FactKey::Sockets(port) => {
                     let version = host.kernel.version;
+                    if self.is_one_question {
+                        if self.near.is_none() {
+                            let near = self.sockdiag().and_then(|diag| Near::look(diag, *port));
+                            self.near = near.ok().map(|near| (*port, near));
+                        }
+                        let near = self.near.as_ref();
+                        if near.is_some_and(|(_, n)| n.put(&mut host.sockets, *port, version)) {
+                            return Ok(());
+                        }
+                    }
                     let read = self.sockdiag().and_then(|diag| sockets::on(diag, *port));
                     sockets::put(&mut host.sockets, *port, read, version)
                 }
@@ -282,7 +299,9 @@ mod linux {
             if let Some((_, known)) = self.owners.iter().find(|(known, _)| *known == port) {
                 return Some(known.clone());
             }
-            let owners = Rc::new(owners::of(&self.proc, port)?);
+            let near = self.near.as_ref().filter(|(near, _)| *near == port);
+            let owners = owners::of(&self.proc, port, near.map(|(_, near)| near.rows.as_slice()));
+            let owners = Rc::new(owners?);
             self.owners.push((port, owners.clone()));
             Some(owners)
         }
@@ -292,7 +311,7 @@ mod linux {
         }
 
         fn look_closely(&mut self) {
-            self.closely = true;
+            (self.closely, self.is_one_question) = (true, true);
         }
 
         fn ask_as_login(&mut self) {

@@ -19,12 +19,14 @@ pub struct Owners {
     pub inherited: Vec<u64>,
     /// `SO_REUSEADDR` and `SO_REUSEPORT` of sockets, by inode, as far as they could be read.
     pub options: BTreeMap<u64, (bool, bool)>,
+    /// Where the sockets of the namespace in question are in the inventory.
+    places: BTreeMap<SocketId, usize>,
 }
 
 impl Owners {
     /// The socket that the rules know by this number, in the namespace in question.
     pub fn socket(&self, id: SocketId) -> Option<&Socket> {
-        self.own().find(|socket| self::id(socket) == id)
+        self.inventory.sockets.get(*self.places.get(&id)?)
     }
 
     /// The sockets of the namespace in question.
@@ -60,9 +62,17 @@ pub fn id(socket: &Socket) -> SocketId {
 }
 
 /// Looks at a port of this machine, in the thread's namespace and all others that may be seen.
+/// `known` is what was just listed of TCP and UDP in the own one, if that is known.
 #[cfg(target_os = "linux")]
-pub(super) fn of(proc: &portwise_sys::proc::Proc, port: u16) -> Option<Owners> {
-    use super::inventory::{self, Namespaces, Query, States, Transport};
+pub(super) fn of(
+    proc: &portwise_sys::proc::Proc,
+    port: u16,
+    known: Option<&[portwise_sys::sockdiag::DiagSocket]>,
+) -> Option<Owners> {
+    use super::inventory::{
+        Namespaces, Query, States, Transport,
+        linux::{Known, take_with},
+    };
     let query = Query {
         transports: vec![Transport::Tcp, Transport::Udp, Transport::Mptcp],
         port: Some(port),
@@ -70,9 +80,18 @@ pub(super) fn of(proc: &portwise_sys::proc::Proc, port: u16) -> Option<Owners> {
         namespaces: Namespaces::All,
         ..Query::default()
     };
-    let mut inventory = inventory::take(&query).ok()?;
+    // Elsewhere, what is not bound concerns nobody.
+    let known = Known { own: known, elsewhere: States::Bound };
+    let mut inventory = take_with(&query, &known).ok()?;
     inventory.describe();
-    let mut owners = Owners { inventory, ..Owners::default() };
+    let own = inventory.namespaces.iter().find(|n| n.own).map(|n| n.inode);
+    let mut places = BTreeMap::new();
+    for (at, socket) in inventory.sockets.iter().enumerate() {
+        if Some(socket.netns) == own {
+            places.entry(id(socket)).or_insert(at);
+        }
+    }
+    let mut owners = Owners { inventory, places, ..Owners::default() };
     let inventory = &owners.inventory;
     for socket in &inventory.sockets {
         let Some(inode) = socket.inode else { continue };

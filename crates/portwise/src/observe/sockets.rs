@@ -7,14 +7,14 @@ use std::{
 
 use portwise_model::{
     Coverage, FactKey, Family, Membership, Missing, Protocol, Socket, SocketId, Sockets, State,
-    Text, Version, is_unspecified, v4_mapped,
+    Text, Version, fix::suggested_port, is_unspecified, v4_mapped,
 };
 use portwise_sys::{
     Error,
     pidfd::PidFd,
     proc::Proc,
     sock,
-    sockdiag::{self, ALL_STATES, DiagSocket, SockDiag, SocketQuery},
+    sockdiag::{self, ALL_STATES, DiagSocket, LocalPorts, SockDiag, SocketQuery},
 };
 
 use super::{
@@ -34,6 +34,60 @@ pub(super) fn on(diag: &mut SockDiag, port: u16) -> Result<Vec<Socket>, Error> {
     list(diag, Some(port))
 }
 
+/// The sockets of the port a question is about, and those of ports that may be free instead. Where
+/// there are very many sockets each look at the kernel's tables takes long, so there is one for
+/// the port and for the first one that nobody listens at; of others the listeners will do.
+#[derive(Default)]
+pub(super) struct Near {
+    /// Everything on the port, and what else was listed with it.
+    pub rows: Vec<DiagSocket>,
+    whole: BTreeMap<u16, Vec<Socket>>,
+    listeners: BTreeMap<u16, Vec<Socket>>,
+}
+
+impl Near {
+    pub(super) fn look(diag: &mut SockDiag, port: u16) -> Result<Near, Error> {
+        const PORTS: u16 = 20;
+        let mut near = Near::default();
+        let first = suggested_port(port);
+        let last = first.saturating_add(PORTS - 1);
+        let listening = sockdiag::State::LISTEN.bit();
+        let ports = LocalPorts::Range(first, last);
+        let rows: Vec<DiagSocket> = diag.tcp_into(listening, ports, Vec::push)?;
+        for socket in rows.iter().filter_map(socket) {
+            near.listeners.entry(socket.port).or_default().push(socket);
+        }
+        let is_quiet = |other: &u16| *other != port && !near.listeners.contains_key(other);
+        let quiet = (first..=last).find(is_quiet).unwrap_or(port);
+        near.rows = diag.tcp_into(ALL_STATES, LocalPorts::Either(port, quiet), Vec::push)?;
+        near.rows.sort_by_key(|row| row.family);
+        for port in [Some(port), (quiet != port).then_some(quiet)].into_iter().flatten() {
+            near.rows.extend(udp(diag, Some(port))?);
+            near.whole.insert(port, Vec::new());
+        }
+        for socket in distinct(&near.rows) {
+            near.whole.entry(socket.port).or_default().push(socket);
+        }
+        Ok(near)
+    }
+
+    /// Puts the sockets of a port into their place, if they are known.
+    pub(super) fn put(&self, sockets: &mut Sockets, port: u16, version: Version) -> bool {
+        let key = FactKey::Sockets(port);
+        let (list, hidden) = match (self.whole.get(&port), self.listeners.get(&port)) {
+            (Some(list), _) => (list, hidden(key, version)),
+            (None, Some(list)) => {
+                let why = "only who listens there was looked at";
+                (list, Some(Missing::new(key, why, "try it")))
+            }
+            (None, None) => return false,
+        };
+        (sockets.from, sockets.hidden) = (FROM, hidden);
+        sockets.set_port(port, list.clone());
+        true
+    }
+}
+
 /// Every socket that holds a port.
 pub(super) fn all(diag: &mut SockDiag) -> Result<Vec<Socket>, Error> {
     list(diag, None)
@@ -41,11 +95,21 @@ pub(super) fn all(diag: &mut SockDiag) -> Result<Vec<Socket>, Error> {
 
 fn list(diag: &mut SockDiag, local_port: Option<u16>) -> Result<Vec<Socket>, Error> {
     let mut rows = diag.tcp(ALL_STATES, local_port)?;
+    rows.extend(udp(diag, local_port)?);
+    Ok(distinct(&rows))
+}
+
+fn udp(diag: &mut SockDiag, local_port: Option<u16>) -> Result<Vec<DiagSocket>, Error> {
+    let mut rows = Vec::new();
     for family in [sockdiag::AF_INET, sockdiag::AF_INET6] {
         let protocol = sockdiag::UDP;
         let query = SocketQuery { family, protocol, states: ALL_STATES, local_port };
         rows.extend(diag.query(&query)?);
     }
+    Ok(rows)
+}
+
+fn distinct(rows: &[DiagSocket]) -> Vec<Socket> {
     let mut sockets: Vec<Socket> = Vec::with_capacity(rows.len());
     for socket in rows.iter().filter_map(socket) {
         // A dump is no snapshot and may show a socket twice.
@@ -53,7 +117,7 @@ fn list(diag: &mut SockDiag, local_port: Option<u16>) -> Result<Vec<Socket>, Err
             sockets.push(socket);
         }
     }
-    Ok(sockets)
+    sockets
 }
 
 /// The socket that a row describes; `None` for one that holds no port of its own.

@@ -9,7 +9,7 @@ use super::{
 };
 use crate::explain::{
     Answer, CiteReport, Decision, FixReport, Found, HeldSocket, NoHolder, Note, Report, Role,
-    StepReport, names::Named,
+    StepReport, names::Named, owner,
 };
 
 /// How much is said.
@@ -328,18 +328,22 @@ fn elsewhere(page: &mut Page, report: &Report) {
     }
 }
 
-/// Whether two sockets differ in nothing but the other end.
+/// Whether two sockets differ in nothing but the other end and their descriptors.
 fn alike(a: &HeldSocket, b: &HeldSocket) -> bool {
+    let same_holder =
+        |(a, b): (&owner::Owner, &owner::Owner)| (a.pid, a.in_flight) == (b.pid, b.in_flight);
     let plain = |held: &HeldSocket| {
         let mut socket = held.socket.clone();
         (socket.inode, socket.remote) = (None, None);
         socket
     };
     a.role == b.role
+        && a.socket.state == b.socket.state
         && a.socket.local == b.socket.local
         && a.socket.remote.is_some() == b.socket.remote.is_some()
         && a.no_holder == b.no_holder
-        && a.holders == b.holders
+        && a.holders.len() == b.holders.len()
+        && a.holders.iter().zip(&b.holders).all(same_holder)
         && plain(a) == plain(b)
 }
 

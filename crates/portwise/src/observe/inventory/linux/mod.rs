@@ -88,7 +88,7 @@ pub(in crate::observe) fn take_with(query: &Query, known: &Known) -> Result<Inve
 /// The namespaces beside that of the calling thread.
 pub(super) fn other_namespaces() -> (Vec<Namespace>, u32) {
     let own = netns::own();
-    let (mut all, unseen) = netns::others(&Proc::default(), &own, true);
+    let (mut all, unseen) = netns::others(&Proc::default(), &own, true, false);
     all.retain(|namespace| namespace.inode != own.inode);
     (all, unseen)
 }
