@@ -31,11 +31,17 @@ pub enum Protocol {
 pub fn sockets(protocol: Protocol) -> Result<Vec<KernelSocket>, Error> {
     let layout = layouts()?.kernel.as_ref().map_err(Clone::clone)?;
     let written = match protocol {
-        Protocol::Tcp => layout.tcp().run(layout.tcp_iterator)?,
+        // Those that listen come first; the others may be very many.
+        Protocol::Tcp => {
+            layout.tcp().run_until(layout.tcp_iterator, |bytes| bytes.ends_with(&[END]))?
+        }
         Protocol::Udp => layout.udp().run(layout.udp_iterator)?,
     };
     Ok(parse(&written))
 }
+
+/// What is written when the sockets that listen are over.
+const END: u8 = 0;
 
 /// Reads lines such as `1f vxlan_rcv [vxlan]`.
 fn parse(written: &[u8]) -> Vec<KernelSocket> {
@@ -79,6 +85,7 @@ impl Layout {
 
     fn tcp(&self) -> Program {
         const SKC_TO_TCP_SOCK: i32 = 137;
+        const SEQ_WRITE: i32 = 127;
         const LISTEN: u32 = 10;
         let mut p = Program::default();
         // The context: meta and the socket.
@@ -86,7 +93,16 @@ impl Layout {
         p.load(Size::Double, R1, R1, 8);
         p.end_if_zero(R1);
         p.load(Size::Byte, R2, R1, self.state);
-        p.end_unless(R2, LISTEN);
+        let listens = p.skip_if(R2, LISTEN);
+        p.set(R2, END.into());
+        p.store(Size::Byte, R10, -8, R2);
+        p.load(Size::Double, R1, R6, 0);
+        p.set_place(R2, -8);
+        p.set(R3, 1);
+        p.call(SEQ_WRITE);
+        p.set(R0, 0);
+        p.end_if_zero(R0);
+        p.land(listens);
         p.call(SKC_TO_TCP_SOCK);
         p.end_if_zero(R0);
         p.copy(R9, R0);

@@ -269,6 +269,34 @@ impl Program {
     /// `EPERM`, also by a kernel that is locked down; `EINVAL`, `EACCES` if this kernel does not
     /// accept the program.
     pub(super) fn run(self, iterator: u32) -> Result<Vec<u8>, Error> {
+        read_whole(self.start(iterator)?)
+    }
+
+    /// The same, but what it writes is read in pieces, and when `is_enough` says so of all that was
+    /// read it goes no further.
+    ///
+    /// # Errors
+    /// Those of [`Program::run`].
+    pub(super) fn run_until(
+        self,
+        iterator: u32,
+        is_enough: impl Fn(&[u8]) -> bool,
+    ) -> Result<Vec<u8>, Error> {
+        // The kernel goes on until it has written as much as fits.
+        const PIECE: usize = 64;
+        let mut file = self.start(iterator)?;
+        let mut bytes = Vec::new();
+        while !is_enough(&bytes) {
+            let mut piece = [0; PIECE];
+            match read_piece(&mut file, &mut piece)? {
+                0 => break,
+                more => bytes.extend_from_slice(&piece[..more]),
+            }
+        }
+        Ok(bytes)
+    }
+
+    fn start(self, iterator: u32) -> Result<File, Error> {
         const PROG_LOAD: c_long = 5;
         const LINK_CREATE: c_long = 28;
         const ITER_CREATE: c_long = 33;
@@ -290,7 +318,7 @@ impl Program {
         let iter = Iter { link_fd: number(&link), flags: 0 };
         // SAFETY: the attributes have no pointer.
         let iter = unsafe { bpf(ITER_CREATE, &iter) }.map_err(|e| failed(e, "ITER_CREATE"))?;
-        read_whole(iter.into())
+        Ok(iter.into())
     }
 }
 
@@ -359,22 +387,30 @@ pub(super) fn failed(errno: Errno, detail: &'static str) -> Error {
     Error::about("bpf", errno, detail)
 }
 
-/// Reads an iterator, which may say `EAGAIN` after a long while without anything to show.
 fn read_whole(mut file: File) -> Result<Vec<u8>, Error> {
     let (mut bytes, mut length) = (Vec::new(), 0);
     loop {
         if bytes.len() - length < 32 * 1024 {
             bytes.resize(2 * bytes.len().max(64 * 1024), 0);
         }
-        match file.read(&mut bytes[length..]) {
-            Ok(0) => break,
-            Ok(more) => length += more,
-            Err(error) if matches!(error.raw_os_error(), Some(libc::EINTR | libc::EAGAIN)) => {}
-            Err(error) => return Err(failed(Errno::from(error), "read")),
+        match read_piece(&mut file, &mut bytes[length..])? {
+            0 => break,
+            more => length += more,
         }
     }
     bytes.truncate(length);
     Ok(bytes)
+}
+
+/// Reads from an iterator, which may say `EAGAIN` after a long while without anything to show.
+fn read_piece(file: &mut File, piece: &mut [u8]) -> Result<usize, Error> {
+    loop {
+        match file.read(piece) {
+            Ok(length) => return Ok(length),
+            Err(error) if matches!(error.raw_os_error(), Some(libc::EINTR | libc::EAGAIN)) => {}
+            Err(error) => return Err(failed(Errno::from(error), "read")),
+        }
+    }
 }
 
 #[cfg(test)]
