@@ -192,7 +192,12 @@ impl Way<'_, '_> {
         let device = self.name(hop.device);
         let more = if several { ", one of several ways" } else { "" };
         self.note(format!("routing: to another host by {device}{more}"));
-        packet.given_to = None;
+        // ip_forward() drops what belongs to a socket.
+        if packet.given_to.is_some() {
+            let end = WayEnd::new(ReachOutcome::Silent).stopped_by(Stopper::Kernel("forward"));
+            let note = "a rule gave it to a socket of this host, and it is routed to another host";
+            return Err(WayEnd { note: note.into(), ..end });
+        }
         let stopped = self.hook(Hook::Forward, &mut packet);
         self.pass(stopped, &packet, Hook::Forward)?;
         self.leave(packet)
