@@ -67,9 +67,11 @@ fn two_descriptors_of_one_socket() {
     let found = on(socket.local_addr().unwrap().port(), States::Bound);
     let [seen] = mine(&found, State::Bound)[..] else { panic!("{found:?}") };
     assert_eq!(seen.transport, Transport::Udp);
-    assert_eq!(seen.holders.len(), 2, "{seen:?}");
-    assert!(seen.holders.iter().all(|holder| holder.how == How::Open));
-    assert_eq!(seen.pids().count(), 1);
+    // A child that another test has just forked has them too, until it executes its program.
+    let own: Vec<_> = seen.holders.iter().filter(|h| h.pid == std::process::id()).collect();
+    assert_eq!(own.len(), 2, "{seen:?}");
+    assert!(own.iter().all(|holder| holder.how == How::Open));
+    assert!(seen.pids().count() < seen.holders.len(), "{seen:?}");
     drop(again);
 }
 
