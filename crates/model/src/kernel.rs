@@ -121,8 +121,34 @@ pub struct Feature {
     pub last_without: Option<Version>,
     /// The first version read with it. Between the two nobody looked.
     pub first_with: Version,
+    /// Versions of which this is not so: where it was carried back, or lost for a while.
+    pub exceptions: &'static [Exception],
     /// Where it can be read.
     pub cites: &'static [Cite],
+}
+
+/// Versions that have or lack a feature, whatever those around them do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Exception {
+    /// Whether they have it.
+    pub has: bool,
+    /// The first of them.
+    pub from: Version,
+    /// The first that is none of them any more.
+    pub below: Version,
+}
+
+impl Exception {
+    /// A series that got the feature with a point release.
+    pub const fn carried_back(major: u32, minor: u32, patch: u32) -> Exception {
+        let from = Version::new(major, minor, patch);
+        Exception { has: true, from, below: Version::new(major, minor + 1, 0) }
+    }
+
+    /// Versions that lost the feature, up to the first that has it again.
+    pub const fn lost(from: Version, below: Version) -> Exception {
+        Exception { has: false, from, below }
+    }
 }
 
 impl PartialEq for Feature {
@@ -134,6 +160,10 @@ impl PartialEq for Feature {
 impl Feature {
     /// Returns whether `version` has the feature, or `None` if nobody looked.
     pub fn in_version(&self, version: Version) -> Option<bool> {
+        let exception = self.exceptions.iter().find(|e| (e.from..e.below).contains(&version));
+        if let Some(exception) = exception {
+            return Some(exception.has);
+        }
         match self.last_without {
             _ if version >= self.first_with => Some(true),
             Some(without) if version <= without => Some(false),

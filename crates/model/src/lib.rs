@@ -52,7 +52,7 @@ pub use host::{
     AddrState, Host, IfAddr, Interface, Interfaces, LocalPorts, LocalRoute, LocalRoutes, Probed,
     RouteKind,
 };
-pub use kernel::{Feature, Kernel, KernelFamily, Version};
+pub use kernel::{Exception, Feature, Kernel, KernelFamily, Version};
 pub use lookup::{Choice, Found, Packet, Receivers, lookup};
 pub use machine::{Answered, Machine};
 pub use program::{Executable, FileCapabilities, FileKind, Format, Inode, Mount, Program};

@@ -8,6 +8,7 @@ mod linux_lookup;
 mod linux_own;
 mod linux_random;
 mod linux_reach;
+mod linux_versions;
 mod nouns;
 mod small_world;
 mod tidy;

@@ -4,9 +4,10 @@ use std::net::{IpAddr, SocketAddr};
 
 use portwise_model::{
     Basis, CAP_NET_ADMIN, CAP_NET_BIND_SERVICE, CAP_NET_RAW, CapSet, Coverage, Credentials, Errno,
-    Fact, FactKey, Family, Feature, IdMap, Interface, Interfaces, KernelFamily, LocalRoute,
-    LocalRoutes, Missing, Outcome, Protocol, RouteKind, SockAddr, SockOption, Socket, SocketId,
-    Sockets, Subject, UserNs, Version, choices, features, is_unspecified, linux, rules, v4_mapped,
+    Exception, Fact, FactKey, Family, Feature, IdMap, Interface, Interfaces, KernelFamily,
+    LocalRoute, LocalRoutes, Missing, Outcome, Protocol, RouteKind, SockAddr, SockOption, Socket,
+    SocketId, Sockets, Subject, UserNs, Version, choices, features, is_unspecified, linux, rules,
+    v4_mapped,
 };
 
 #[test]
@@ -36,6 +37,7 @@ fn a_feature_is_open_between_the_versions_that_were_read() {
         title: "",
         last_without,
         first_with,
+        exceptions: &[],
         cites: &[],
     };
     let v = |minor| Version::new(6, minor, 0);
@@ -45,6 +47,16 @@ fn a_feature_is_open_between_the_versions_that_were_read() {
     // One that no version was read without is in those before as well.
     let always = feature(None, v(5));
     assert_eq!((always.in_version(v(1)), always.in_version(v(5))), (Some(true), Some(true)));
+    // What was carried back or lost goes before the edges.
+    static EXCEPTIONS: &[Exception] = &[
+        Exception::carried_back(6, 1, 32),
+        Exception::lost(Version::new(6, 7, 0), Version::new(6, 8, 5)),
+    ];
+    let uneven = Feature { exceptions: EXCEPTIONS, ..feature(Some(v(2)), v(5)) };
+    let found = [(1, 31), (1, 32), (1, 99), (2, 0), (6, 9), (7, 0), (8, 4), (8, 5)]
+        .map(|(minor, patch)| uneven.in_version(Version::new(6, minor, patch)));
+    let [no, yes] = [Some(false), Some(true)];
+    assert_eq!(found, [no, yes, yes, no, yes, no, no, yes]);
     // Features are the same if their names are.
     assert_eq!(gap, always);
     assert_ne!(linux::UNPRIVILEGED_PORT_START, linux::LANDLOCK_TCP);

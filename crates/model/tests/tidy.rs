@@ -229,6 +229,9 @@ fn feature_list() -> Vec<Problem> {
         if feature.last_without.is_some_and(|last| last >= feature.first_with) {
             found.push(problem("feature", feature.id, "comes before it is gone"));
         }
+        if feature.exceptions.iter().any(|e| e.from >= e.below) {
+            found.push(problem("feature", feature.id, "has an exception without versions"));
+        }
         if feature.cites.is_empty() {
             found.push(problem("basis", feature.id, "has no citation"));
         }

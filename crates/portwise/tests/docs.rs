@@ -8,8 +8,8 @@ use std::process::{Command, Output};
 use std::{env, fs};
 
 use portwise_model::{
-    Basis, Call, Choice, Cite, Family, Feature, KernelFamily, Protocol, Request, Rule, SockAddr,
-    Socket, SocketId, TOPICS, choices, exec_path, features, path, rules,
+    Basis, Call, Choice, Cite, Exception, Family, Feature, KernelFamily, Protocol, Request, Rule,
+    SockAddr, Socket, SocketId, TOPICS, choices, exec_path, features, path, rules,
 };
 
 const BLESS: &str = "PORTWISE_BLESS=1 cargo test -p portwise --test docs";
@@ -240,13 +240,20 @@ fn versions(features: &[&Feature]) -> String {
         return String::new();
     }
     let mut text = String::from(
-        "\n### What differs between versions\n\nWhat lies between the two columns was not read. On the running kernel a probe may overrule\nthe version: distributions carry changes back.\n\n| feature | what is so with it | last without | first with |\n|---|---|---|---|\n",
+        "\n### What differs between versions\n\nWhat lies between the two columns was not read. On the running kernel a probe may overrule\nthe version: distributions carry changes back.\n\n| feature | what is so with it | last without | first with | except |\n|---|---|---|---|---|\n",
     );
     for f in features {
         let without = f.last_without.map_or_else(|| "-".to_owned(), |version| version.to_string());
-        writeln!(text, "| `{}` | {} | {without} | {} |", f.id, f.title, f.first_with).unwrap();
+        let except: Vec<String> = f.exceptions.iter().map(exception).collect();
+        let (first, except) = (f.first_with, except.join(", "));
+        writeln!(text, "| `{}` | {} | {without} | {first} | {except} |", f.id, f.title).unwrap();
     }
     text
+}
+
+fn exception(exception: &Exception) -> String {
+    let Exception { has, from, below } = exception;
+    format!("{} from {from} to before {below}", if *has { "in" } else { "not in" })
 }
 
 /// The page of a rule, its headings two levels down, with how the rule is known.

@@ -9,6 +9,7 @@ pub static OTHER_USER_ASKS_LB: Feature = Feature {
     title: "sockets of two users share the wildcard by SO_REUSEPORT_LB and not by SO_REUSEPORT",
     last_without: Some(Version::new(10, 4, 0)),
     first_with: Version::new(15, 0, 0),
+    exceptions: &[],
     cites: &[cite(IN_PCB, "in_pcbbind_setup", "SO_REUSEPORT_LB")],
 };
 

@@ -2,9 +2,12 @@
 
 use core::net::{IpAddr, Ipv4Addr};
 
-use super::{MEASURED, cite, fixes, port::at_conflict};
+use super::{
+    BIND_FINDS_MAPPED_ANY, BUCKET_STARTS_STRICT, MEASURED, bucket::reuses, cite, fixes,
+    lookup::has, port::at_conflict,
+};
 use crate::{
-    Errno, Evidence, FactKey, Family, Missing, Outcome, Protocol, Rule, Socket, State, View,
+    Errno, Evidence, FactKey, Family, Host, Missing, Outcome, Protocol, Rule, Socket, State, View,
     v4_mapped,
 };
 
@@ -36,7 +39,7 @@ pub(super) fn is_taken(v: &View<'_>, asking: &Socket) -> Result<bool, Missing> {
     let mut unknown = None;
     let mut in_the_way = None;
     for other in v.others_on(asking.port)?.filter(|s| s.protocol == Protocol::Tcp) {
-        match conflict(asking, other) {
+        match conflict(v.host(), asking, other) {
             Ok(false) => v.note(|| Evidence::Beside(*other)),
             Ok(true) => {
                 in_the_way = Some(other);
@@ -57,14 +60,16 @@ pub(super) fn is_taken(v: &View<'_>, asking: &Socket) -> Result<bool, Missing> {
     unknown.or(hidden).map_or(Ok(false), Err)
 }
 
-/// Returns whether the kernel accepts a `SO_REUSEPORT` socket without looking at the owners,
-/// because it matches the last one that was accepted.
+/// Returns whether the kernel accepts a socket without looking at the owners: one with
+/// `SO_REUSEPORT` that matches the last one accepted, or before 6.8 one with `SO_REUSEADDR` where
+/// all had it when they were accepted.
 fn is_remembered(
     v: &View<'_>,
     asking: &Socket,
     in_the_way: Option<&Socket>,
 ) -> Result<bool, Missing> {
-    if asking.options.reuseport != Some(true) {
+    let by_port = asking.options.reuseport == Some(true);
+    if !by_port && (reuses(asking) == Some(false) || v.has(&BUCKET_STARTS_STRICT)?) {
         return Ok(false);
     }
     match v.host().buckets.get() {
@@ -79,8 +84,8 @@ fn is_remembered(
 }
 
 /// Returns whether `other`, a TCP socket on the same port, is in the way of `asking`.
-fn conflict(asking: &Socket, other: &Socket) -> Result<bool, Missing> {
-    if !meet(asking, other) {
+fn conflict(host: &Host, asking: &Socket, other: &Socket) -> Result<bool, Missing> {
+    if !meet(host, asking, other)? {
         return Ok(false);
     }
     let by_address = match other.state {
@@ -101,8 +106,28 @@ fn conflict(asking: &Socket, other: &Socket) -> Result<bool, Missing> {
 
 /// Returns whether `other`, a TCP socket on the same port, could be in the way of `asking`. For
 /// an automatic port it is: such a port is never shared.
-pub(super) fn meet(asking: &Socket, other: &Socket) -> bool {
-    devices_meet(asking, other) && tcp_addresses_meet(asking, other)
+pub(super) fn meet(host: &Host, asking: &Socket, other: &Socket) -> Result<bool, Missing> {
+    if !devices_meet(asking, other) || !tcp_addresses_meet(asking, other) {
+        return Ok(false);
+    }
+    let mapped = asking.family == Family::Inet6 && is_specific_v4(asking);
+    if !mapped || !on_any_v4(other) || has(host, &BIND_FINDS_MAPPED_ANY)? {
+        return Ok(true);
+    }
+    // It finds them if they are filed as sockets of IPv4.
+    match host.buckets.get() {
+        Ok(buckets) => Ok(buckets.on(other.port).is_none_or(|bucket| !bucket.any_is_v6())),
+        Err(missing) => Err(Missing { key: FactKey::BindBucket(other.port), ..missing }),
+    }
+}
+
+fn is_specific_v4(socket: &Socket) -> bool {
+    matches!(kind(socket.ip), Kind::V4(ip) if !ip.is_unspecified())
+}
+
+/// Whether a socket has the wildcard of IPv4, in either family.
+pub(super) fn on_any_v4(socket: &Socket) -> bool {
+    matches!(kind(socket.ip), Kind::V4(ip) if ip.is_unspecified())
 }
 
 pub(super) fn options_unknown(other: &Socket) -> Missing {

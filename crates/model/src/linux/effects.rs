@@ -1,14 +1,15 @@
 //! What a call that was answered does to the host.
 
 use super::{
-    BUCKET_FORGETS_ON_CLOSE,
+    BUCKET_FORGETS_ON_CLOSE, BUCKET_STARTS_STRICT, Buckets,
     bind6::zoned_device,
+    conflict::on_any_v4,
     lookup,
     traffic::{of_family, sets_out},
 };
 use crate::{
-    Call, Errno, Fact, FactKey, Family, Host, Missing, Outcome, Protocol, SockAddr, Socket, State,
-    is_unspecified, needs_zone, v4_mapped,
+    Call, Errno, Fact, FactKey, Family, Feature, Host, Missing, Outcome, Protocol, SockAddr,
+    Socket, State, is_unspecified, needs_zone, v4_mapped,
 };
 use core::net::IpAddr;
 
@@ -93,7 +94,7 @@ fn listen(host: &mut Host, socket: &Socket, port: Option<u16>) -> Socket {
         listening = insert(host, listening);
     } else {
         replace(host, &listening);
-        remember(host, &listening);
+        remember(host, &listening, false);
     }
     // Listeners are filed anew, apart from what is only bound.
     let last = listening.family == Family::Inet6 && listening.options.reuseport == Some(true);
@@ -110,14 +111,42 @@ pub(super) fn insert(host: &mut Host, socket: Socket) -> Socket {
         Protocol::Udp if shares && socket.family == Family::Inet6 => host.sockets.push_back(socket),
         _ => host.sockets.push_front(socket),
     };
-    remember(host, &socket);
+    remember(host, &socket, true);
     socket
 }
 
-fn remember(host: &mut Host, socket: &Socket) {
-    if let (Protocol::Tcp, Fact::Known { value, .. }) = (socket.protocol, &mut host.buckets) {
-        value.accepted(socket);
+/// `joins` says that the socket had no port before.
+fn remember(host: &mut Host, socket: &Socket, joins: bool) {
+    if socket.protocol != Protocol::Tcp {
+        return;
     }
+    let there = host.sockets.on(socket.port).unwrap_or(&[]);
+    let mut others =
+        there.iter().filter(|s| s.protocol == Protocol::Tcp && s.id != socket.id).peekable();
+    let first = joins && others.peek().is_none();
+    let any_first = joins && on_any_v4(socket) && !others.any(on_any_v4);
+    let strict = host.has(&BUCKET_STARTS_STRICT);
+    let Fact::Known { value, .. } = &mut host.buckets else { return };
+    match strict {
+        Some(strict) => value.accepted(socket, first && !strict),
+        None if !first => value.accepted(socket, false),
+        None => {
+            host.buckets = forgotten(&BUCKET_STARTS_STRICT);
+            return;
+        }
+    }
+    if any_first {
+        value.any_taken(socket);
+    }
+}
+
+/// What the kernel remembers, where its version does not say whether it does.
+fn forgotten(feature: &Feature) -> Fact<Buckets> {
+    Fact::Missing(Missing::new(
+        FactKey::Feature(feature.id.into()),
+        "whether this version remembers or forgets that a port was shared is not known",
+        "",
+    ))
 }
 
 pub(super) fn replace(host: &mut Host, socket: &Socket) {
@@ -142,12 +171,7 @@ pub fn close(host: &mut Host, socket: &Socket) {
         _ if none => value.remove(socket.port),
         Some(true) if only_connects => value.forget(socket.port),
         None if only_connects => {
-            let feature = FactKey::Feature(BUCKET_FORGETS_ON_CLOSE.id.into());
-            host.buckets = Fact::Missing(Missing::new(
-                feature,
-                "whether this version forgets that a port was shared is not known",
-                "",
-            ));
+            host.buckets = forgotten(&BUCKET_FORGETS_ON_CLOSE);
         }
         _ => {}
     }

@@ -1,7 +1,7 @@
 //! `listen`, read beside `inet_listen` and `inet_csk_listen_start`.
 
 use super::{MEASURED, cite, conflict::is_taken, fixes, port::no_automatic_port};
-use crate::{Errno, Outcome, Protocol, Rule, State};
+use crate::{Errno, Outcome, Protocol, Rule, Socket, State};
 
 /// A datagram socket does not listen.
 pub static STREAM: Rule = Rule {
@@ -50,7 +50,8 @@ pub static PORT_TAKEN: Rule = Rule {
         if socket.state == State::Listen || socket.port == 0 {
             return Ok(false);
         }
-        is_taken(v, socket)
+        // Its state has changed already.
+        is_taken(v, &Socket { state: State::Listen, ..*socket })
     },
     fixes: &[&fixes::STOP_HOLDER],
 };

@@ -146,7 +146,7 @@ pub static SET_TRANSPARENT: &[&Rule] = &[&option::TRANSPARENT];
 /// `setsockopt` of `SO_BINDTODEVICE`.
 pub static SET_DEVICE: &[&Rule] = &[&option::DEVICE_EXISTS, &option::DEVICE_ONCE];
 /// `setsockopt` of `IP_LOCAL_PORT_RANGE`.
-pub static SET_PORT_RANGE: &[&Rule] = &[&option::PORT_RANGE_ORDER];
+pub static SET_PORT_RANGE: &[&Rule] = &[&option::PORT_RANGE_KNOWN, &option::PORT_RANGE_ORDER];
 
 /// Every list.
 pub static PATHS: &[&[&Rule]] = &[

@@ -1,6 +1,6 @@
 //! `setsockopt`: the options that not every socket or user may set.
 
-use super::{MEASURED, UNPRIVILEGED_BINDTODEVICE, cite};
+use super::{LOCAL_PORT_RANGE_OPTION, MEASURED, UNPRIVILEGED_BINDTODEVICE, cite};
 use crate::{CAP_NET_ADMIN, CAP_NET_RAW, Errno, Family, Outcome, Rule, SockOption};
 
 /// An IPv4 socket has no IPv6 options.
@@ -71,6 +71,19 @@ pub static DEVICE_ONCE: Rule = Rule {
         let free_choice = v.socket().device == 0 && v.has(&UNPRIVILEGED_BINDTODEVICE)?;
         Ok(!free_choice && !v.capable(CAP_NET_RAW)?)
     },
+    fixes: &[],
+};
+
+/// The option is newer than others.
+pub static PORT_RANGE_KNOWN: Rule = Rule {
+    id: "linux.setsockopt.port-range-known",
+    title: "the kernel has the option IP_LOCAL_PORT_RANGE",
+    fault: "this kernel has no option IP_LOCAL_PORT_RANGE",
+    outcome: Outcome::Errno(Errno::ENOPROTOOPT),
+    cites: &[cite("net/ipv4/ip_sockglue.c", "do_ip_setsockopt", "ENOPROTOOPT")],
+    basis: MEASURED,
+    page: include_str!("../../pages/linux.setsockopt.port-range-known.md"),
+    stops: |v| Ok(!v.has(&LOCAL_PORT_RANGE_OPTION)?),
     fixes: &[],
 };
 

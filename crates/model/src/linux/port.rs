@@ -114,11 +114,13 @@ pub fn automatic_port(host: &Host, asking: &Socket) -> Result<Option<u16>, Missi
     let reserved = |port: u16| ports.reserved.iter().any(|&(a, b)| (a..=b).contains(&port));
     drop(host.sockets.all()?);
     for port in (low..=high).filter(|&port| !reserved(port)) {
-        let mut others = host.sockets.on(port)?.iter().filter(|s| s.protocol == asking.protocol);
-        let taken = match asking.protocol {
-            Protocol::Tcp => others.any(|other| conflict::meet(asking, other)),
-            Protocol::Udp => others.any(|other| udp::keeps_automatic_port(asking, other)),
-        };
+        let mut taken = false;
+        for other in host.sockets.on(port)?.iter().filter(|s| s.protocol == asking.protocol) {
+            taken |= match asking.protocol {
+                Protocol::Tcp => conflict::meet(host, asking, other)?,
+                Protocol::Udp => udp::keeps_automatic_port(asking, other),
+            };
+        }
         if !taken {
             return Ok(Some(port));
         }

@@ -9,6 +9,7 @@ pub static PRIVILEGE_LAST: Feature = Feature {
     title: "whether a low port is taken is asked before whether the user may have it",
     last_without: Some(Version::new(5, 5, 0)),
     first_with: Version::new(7, 0, 0),
+    exceptions: &[],
     cites: &[cite(IN_PCB, "in_pcbbind_locked", "in_rootonly")],
 };
 

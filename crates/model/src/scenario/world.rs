@@ -15,7 +15,8 @@ use super::{
 };
 use crate::{
     AddrState, Fact, Host, IfAddr, Interface, Interfaces, Kernel, KernelFamily, LocalPorts,
-    LocalRoute, LocalRoutes, RouteKind, Sockets, assumed_host, linux::Buckets,
+    LocalRoute, LocalRoutes, RouteKind, Sockets, assumed_host,
+    linux::{Buckets, LOWEST_ADDRESS_IS_UNICAST},
 };
 
 /// Where the facts of a made-up namespace come from.
@@ -393,6 +394,9 @@ fn add_routes(host: &mut Host, index: u32, loopback: bool, ip: Ipv4Addr, prefix:
     if prefix < 31 {
         let broadcast = Ipv4Addr::from_bits(ip.to_bits() | !mask);
         add_route(host, RouteKind::Broadcast, broadcast, 32, index);
+        if host.has(&LOWEST_ADDRESS_IS_UNICAST) == Some(false) {
+            add_route(host, RouteKind::Broadcast, network, 32, index);
+        }
     }
 }
 

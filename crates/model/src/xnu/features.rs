@@ -18,6 +18,7 @@ pub static WILDCARD_EXEMPT: Feature = Feature {
     title: "a reserved port on the unspecified address needs no privilege",
     last_without: Some(V10_13_6),
     first_with: V10_14_1,
+    exceptions: &[],
     cites: &[
         cite_at("xnu-4903.221.2", IN_PCB, "in_pcbbind", "IPPORT_RESERVED"),
         cite_at("xnu-4903.221.2", IN6_PCB, "in6_pcbbind", "IPV6PORT_RESERVED"),
@@ -31,6 +32,7 @@ pub static CLAT46_NOT_BINDABLE: Feature = Feature {
     title: "an address reserved for CLAT46 may not be bound",
     last_without: Some(V10_13_6),
     first_with: V10_14_1,
+    exceptions: &[],
     cites: &[cite_at("xnu-4903.221.2", IN6_PCB, "in6_pcbbind", "IN6_IFF_CLAT46")],
 };
 
@@ -40,6 +42,7 @@ pub static AUTOMATIC_PORT_IGNORES_REUSE: Feature = Feature {
     title: "for port 0 on IPv4 SO_REUSEADDR and SO_REUSEPORT do not count",
     last_without: Some(Version::new(4903, 270, 47)),
     first_with: Version::new(6153, 11, 26),
+    exceptions: &[],
     cites: &[cite_at("xnu-6153.11.26", IN_PCB, "in_pcbbind", "IS_RESTRICTED_IN_PORT")],
 };
 
@@ -49,6 +52,7 @@ pub static RESTRICTED_TCP_55555: Feature = Feature {
     title: "TCP port 55555 is kept for programs with Apple's entitlement",
     last_without: Some(V10_15_6),
     first_with: V11_0_1,
+    exceptions: &[],
     cites: &[cite_at(
         "xnu-7195.50.7.100.1",
         "bsd/net/restricted_in_port.c",
@@ -63,6 +67,7 @@ pub static FLOW_DIVERT_MAY_BIND: Feature = Feature {
     title: "a TCP socket that a per-app VPN diverts may be bound",
     last_without: Some(V10_15_6),
     first_with: V11_0_1,
+    exceptions: &[],
     cites: &[cite_at(
         "xnu-7195.50.7.100.1",
         TCP_USRREQ,
@@ -77,6 +82,7 @@ pub static FLOW_DIVERT_MAY_LISTEN: Feature = Feature {
     title: "a TCP socket that a per-app VPN diverts may listen",
     last_without: Some(V11_0_1),
     first_with: Version::new(7195, 60, 75),
+    exceptions: &[],
     cites: &[cite_at(
         "xnu-7195.60.75",
         TCP_USRREQ,
@@ -91,6 +97,7 @@ pub static STREAM_TAKES_NO_BROADCAST: Feature = Feature {
     title: "a TCP socket refuses 255.255.255.255, and IPv4 multicast written as IPv6",
     last_without: Some(Version::new(7195, 141, 2)),
     first_with: Version::new(8019, 41, 5),
+    exceptions: &[],
     cites: &[
         cite_at("xnu-8019.41.5", TCP_USRREQ, "tcp_usr_bind", "INADDR_BROADCAST"),
         cite_at("xnu-8019.41.5", TCP_USRREQ, "tcp6_usr_bind", "IN6_IS_ADDR_V4COMPAT"),
@@ -104,6 +111,7 @@ pub static UDP_PORT_RESERVE: Feature = Feature {
     title: "bind on UDP leaves the last 4096 ports alone",
     last_without: Some(V10_15_6),
     first_with: Version::new(8019, 80, 24),
+    exceptions: &[],
     cites: &[cite_at("xnu-8019.80.24", IN_PCB, "in_pcbbind", "UDP_RANDOM_PORT_RESERVE")],
 };
 
@@ -113,6 +121,7 @@ pub static FAILED_BIND_KEEPS_FAMILY: Feature = Feature {
     title: "bind of an IPv4-mapped address changes the socket only when it succeeds",
     last_without: Some(Version::new(8020, 101, 4)),
     first_with: Version::new(8020, 121, 3),
+    exceptions: &[],
     cites: &[
         cite_at("xnu-8020.121.3", TCP_USRREQ, "tcp6_usr_bind", "old_flags"),
         cite_at("xnu-8020.121.3", UDP6_USRREQ, "udp6_bind", "old_flags"),

@@ -154,7 +154,9 @@ impl<'a> FromIterator<&'a str> for Replayed {
 
 impl Replayed {
     fn add(&mut self, scenario: &Scenario) {
-        match replay(scenario).map(|tally| tally.first_bad().cloned()) {
+        let named = scenario.all_kernels().find_map(|name| name.strip_prefix("linux-"));
+        let version = named.and_then(Version::parse).expect("it names a Linux");
+        match replay(scenario, version).map(|tally| tally.first_bad().cloned()) {
             Ok(None) => self.agree += 1,
             Ok(Some((at, StepResult::Disagree { op, expected, answered }))) => self.disagree.push(
                 format!("{} step {at} {op}: recorded {expected}, model {answered}", scenario.id),
@@ -166,9 +168,9 @@ impl Replayed {
     }
 }
 
-fn replay(scenario: &Scenario) -> Result<Tally, String> {
-    let kernel = kernel(Version::new(6, 18, 44));
-    let (host, world) = host_of(kernel, &scenario.setup).map_err(|why| why.0)?;
+/// A scenario on the model of this version.
+pub(crate) fn replay(scenario: &Scenario, version: Version) -> Result<Tally, String> {
+    let (host, world) = host_of(kernel(version), &scenario.setup).map_err(|why| why.0)?;
     Ok(Replay::new(&mut Modelled::new(host, world)).run(scenario))
 }
 

@@ -3,8 +3,8 @@
 use std::net::IpAddr;
 
 use portwise_model::{
-    AddrState, Basis, Cite, Family, Feature, KernelFamily, LocalRoute, Missing, Outcome, Protocol,
-    Socket, State, UserNs, Version, xnu,
+    AddrState, Basis, Cite, Exception, Family, Feature, KernelFamily, LocalRoute, Missing, Outcome,
+    Protocol, Socket, State, UserNs, Version, xnu,
 };
 use serde::Serialize;
 
@@ -220,8 +220,21 @@ pub struct FeatureReport {
     pub since: String,
     /// The last version read without it, as people know it.
     pub not_in: Option<String>,
+    /// Versions of which this is not so.
+    pub exceptions: Vec<ExceptionReport>,
     /// Where it can be read.
     pub cites: Vec<CiteReport>,
+}
+
+/// Versions that have or lack a feature, whatever those around them do.
+#[derive(Clone, Debug, Serialize)]
+pub struct ExceptionReport {
+    /// Whether they have it.
+    pub has: bool,
+    /// The first of them.
+    pub from: String,
+    /// The first that is none of them any more.
+    pub below: String,
 }
 
 impl From<&Feature> for FeatureReport {
@@ -234,7 +247,18 @@ impl From<&Feature> for FeatureReport {
             first_with: feature.first_with.to_string(),
             since: version_name(family, feature.first_with),
             not_in: feature.last_without.map(|version| version_name(family, version)),
+            exceptions: feature.exceptions.iter().map(ExceptionReport::from).collect(),
             cites: cites(feature.cites),
+        }
+    }
+}
+
+impl From<&Exception> for ExceptionReport {
+    fn from(exception: &Exception) -> ExceptionReport {
+        ExceptionReport {
+            has: exception.has,
+            from: exception.from.to_string(),
+            below: exception.below.to_string(),
         }
     }
 }

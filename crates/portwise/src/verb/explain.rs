@@ -349,6 +349,10 @@ fn pages(found: &Document, style: Style) -> String {
         page.text(&feature.since);
         page.label("not in");
         page.text(feature.not_in.as_deref().unwrap_or("no version that was read"));
+        for exception in &feature.exceptions {
+            page.label(if exception.has { "but also in" } else { "lost in" });
+            page.text(&format!("{} up to before {}", exception.from, exception.below));
+        }
         sources(&mut page, &feature.cites);
     }
     for check in &found.checks {

@@ -73,7 +73,8 @@ impl<'a> Listening<'a> {
     }
 }
 
-fn has(host: &Host, feature: &'static Feature) -> Result<bool, Missing> {
+/// Whether the kernel has a feature, as a fact that may be missing.
+pub(super) fn has(host: &Host, feature: &'static Feature) -> Result<bool, Missing> {
     host.has(feature).ok_or_else(|| {
         Missing::new(
             FactKey::Feature(feature.id.into()),
