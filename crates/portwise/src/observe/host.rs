@@ -11,15 +11,32 @@ use portwise_sys::{
     proc::Proc,
     rtnetlink::{Address, Link, RT_TABLE_LOCAL, Route, RtNetlink},
     sockdiag::AF_INET,
+    uname::{Uname, uname},
 };
 
 /// Which kernel runs.
 pub(super) fn kernel() -> Result<Kernel, String> {
-    let release = portwise_sys::uname::release()
-        .map_err(|error| format!("cannot read the kernel's version: {error}"))?;
-    let version = Version::parse(&release)
-        .ok_or_else(|| format!("the kernel's version `{release}` starts with no number"))?;
-    Ok(Kernel { family: KernelFamily::Linux, version, release: release.into() })
+    let name = uname().map_err(|error| format!("cannot read the kernel's version: {error}"))?;
+    let version = version(&name, || Proc::default().read("proc/version_signature").ok())
+        .ok_or_else(|| format!("the kernel's version `{}` starts with no number", name.release))?;
+    Ok(Kernel { family: KernelFamily::Linux, version, release: name.release.into() })
+}
+
+/// The version of the sources it was built from. Debian and Ubuntu name a release after what modules
+/// see of it, such as `6.1.0-56`, and say elsewhere that this is 6.1.192.
+fn version(name: &Uname, signature: impl FnOnce() -> Option<Vec<u8>>) -> Option<Version> {
+    let named = Version::parse(&name.release)?;
+    if named.0[2] != 0 || !name.release.contains('-') {
+        return Some(named);
+    }
+    let point = match name.version.split_once("Debian ") {
+        Some((_, version)) => Version::parse(version),
+        // Such as `Ubuntu 5.15.0-91.101-generic 5.15.131`.
+        None => signature().and_then(|bytes| {
+            Version::parse(String::from_utf8_lossy(&bytes).split_ascii_whitespace().nth(2)?)
+        }),
+    };
+    Some(point.filter(|point| point.0[..2] == named.0[..2]).unwrap_or(named))
 }
 
 /// Why something could not be read, and whether root could.
@@ -140,5 +157,22 @@ mod tests {
     fn reserved_ports() {
         assert_eq!(ranges("8080,9148-9150\n"), [(8080, 8080), (9148, 9150)]);
         assert_eq!(ranges(""), []);
+    }
+
+    #[test]
+    fn a_release_named_after_its_modules_tells_its_version_elsewhere() {
+        let version = |release: &str, built: &str, signature: Option<&str>| {
+            let name = Uname { release: release.into(), version: built.into() };
+            version(&name, || signature.map(|text| text.as_bytes().to_vec())).unwrap().to_string()
+        };
+        let debian = "#1 SMP PREEMPT_DYNAMIC Debian 6.1.192-2 (2026-11-02)";
+        assert_eq!(version("6.1.0-56-cloud-amd64", debian, None), "6.1.192");
+        assert_eq!(version("6.12.118+deb13-amd64", "#1 SMP Debian 6.12.118-1", None), "6.12.118");
+        let ubuntu = "Ubuntu 5.15.0-91.101-generic 5.15.131\n";
+        assert_eq!(version("5.15.0-91-generic", "#101-Ubuntu SMP", Some(ubuntu)), "5.15.131");
+        assert_eq!(version("5.15.0-91-generic", "#101 SMP", None), "5.15");
+        // Of another series it cannot be.
+        assert_eq!(version("6.1.0-1-custom", "#1 SMP Debian 5.10.4-1", None), "6.1");
+        assert_eq!(version("6.18.0", "#1 SMP", Some("a b 6.18.9")), "6.18");
     }
 }
