@@ -179,7 +179,8 @@ Examples:
   portwise conform recorded.jsonl.gz --on xnu-4903.231.4
   sudo portwise conform --random 200000 --seed 7   with calls by several users
   portwise conform --random 20000                  the same with one, in a user namespace
-  sudo portwise conform --random-rules 1000        packets through random firewalls";
+  sudo portwise conform --random-rules 1000        packets through random firewalls
+  sudo portwise conform --features                 what this kernel has of what differs";
 
 #[derive(Debug, Subcommand)]
 enum Verb {

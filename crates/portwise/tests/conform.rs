@@ -135,3 +135,22 @@ fn recorded_scenarios_can_be_replayed() {
     assert!(run.out.contains(" 0 disagree, "), "{}", run.out);
     assert!(run.out.contains("conform: 100 scenarios, "), "{}", run.out);
 }
+
+#[cfg(target_os = "linux")]
+#[test]
+fn probes_find_of_the_running_kernel_what_its_version_says() {
+    let run = binary(&["conform", "--features"]);
+    let (out, err) = (String::from_utf8_lossy(&run.stdout), String::from_utf8_lossy(&run.stderr));
+    if out.is_empty() {
+        return portwise_sys::not_run!("{}", err.trim());
+    }
+    assert_eq!(run.status.code(), Some(0), "{out}");
+    assert!(out.contains("yes    yes      linux.unprivileged-port-start\n"), "{out}");
+    assert!(out.contains(", 0 disagree, "), "{out}");
+}
+
+#[test]
+fn probes_ask_the_running_kernel_only() {
+    let run = portwise(&["conform", "--features", "--on", "linux-6.1"]);
+    assert_eq!(run.status, 2, "{}", run.out);
+}

@@ -332,15 +332,18 @@ fn programs_with_gates(there: &Path) -> String {
 
 /// What random scenarios add, where namespaces can be made; a disagreement is not to be had.
 fn random_conform(checker: &mut Checker) {
-    let args = ["conform", "--random", "20", "--json"];
-    let run = std::process::Command::new(env!("CARGO_BIN_EXE_portwise")).args(args).output();
-    let out = run.expect("the binary was built").stdout;
-    match serde_json::from_slice(&out) {
-        Ok(value) => {
-            let schema = schema("conform.json");
-            checker.check(&value, &schema, "conform.json", "conform", "conform");
+    for what in [&["--random", "20"][..], &["--features"]] {
+        let portwise = std::process::Command::new(env!("CARGO_BIN_EXE_portwise"))
+            .args(["conform", "--json"])
+            .args(what)
+            .output();
+        match serde_json::from_slice(&portwise.expect("the binary was built").stdout) {
+            Ok(value) => {
+                let schema = schema("conform.json");
+                checker.check(&value, &schema, "conform.json", "conform", "conform");
+            }
+            Err(_) => portwise_sys::not_run!("the JSON of {what:?}: no namespaces here"),
         }
-        Err(_) => portwise_sys::not_run!("the JSON of random scenarios: no namespaces here"),
     }
 }
 
@@ -479,6 +482,7 @@ fn of_random(place: &str) -> bool {
         "seconds",
         "not_run",
         "disagreement",
+        "features",
     ];
     fields.iter().any(|field| place["conform.".len()..].starts_with(field))
 }

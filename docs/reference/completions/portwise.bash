@@ -207,7 +207,7 @@ _portwise() {
             return 0
             ;;
         portwise__subcmd__conform)
-            opts="-4 -6 -j -v -q -h --random --random-rules --within --seed --skip --jobs --record --out --live --ipv4 --ipv6 --as --pid --netns --on --has --facts --reuseaddr --reuseport --v6only --dev --freebind --json --verbose --quiet --color --help"
+            opts="-4 -6 -j -v -q -h --random --random-rules --features --within --seed --skip --jobs --record --out --live --ipv4 --ipv6 --as --pid --netns --on --has --facts --reuseaddr --reuseport --v6only --dev --freebind --json --verbose --quiet --color --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

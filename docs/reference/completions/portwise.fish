@@ -373,6 +373,7 @@ complete -c portwise -n "__fish_portwise_using_subcommand conform" -l dev -d 'Th
 complete -c portwise -n "__fish_portwise_using_subcommand conform" -l color -d 'When to colour: auto (on a terminal, unless NO_COLOR is set), always, never' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set'
 always\t'Always'
 never\t'Never'"
+complete -c portwise -n "__fish_portwise_using_subcommand conform" -l features -d 'Probe what differs between versions of Linux, in private network namespaces, and hold it against what the version of the running kernel says'
 complete -c portwise -n "__fish_portwise_using_subcommand conform" -l live -d 'Replay the files on the running kernel instead of the model, each scenario in a fresh network namespace; the shell commands in the files are run'
 complete -c portwise -n "__fish_portwise_using_subcommand conform" -s 4 -l ipv4 -d 'Only the IPv4 addresses of a name; for a bare port 0.0.0.0'
 complete -c portwise -n "__fish_portwise_using_subcommand conform" -s 6 -l ipv6 -d 'Only the IPv6 addresses of a name; for a bare port ::'

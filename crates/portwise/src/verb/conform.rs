@@ -21,6 +21,8 @@ use crate::{
 };
 
 #[cfg(target_os = "linux")]
+mod features;
+#[cfg(target_os = "linux")]
 mod live;
 #[cfg(target_os = "linux")]
 mod packets;
@@ -31,7 +33,7 @@ mod random;
 #[derive(Clone, Debug, clap::Args)]
 pub struct Args {
     /// Scenario files: one JSON object a line, `.gz` or plain
-    #[arg(value_name = "FILE", required_unless_present_any = ["random", "random_rules"])]
+    #[arg(value_name = "FILE", required_unless_present_any = ["random", "random_rules", "features"])]
     pub files: Vec<PathBuf>,
     /// Play N random scenarios on the model and on the running kernel, in private network
     /// namespaces
@@ -41,6 +43,10 @@ pub struct Args {
     /// hold against each where `reach` says it ends; as root, with ip, nft and iptables
     #[arg(long, value_name = "N", conflicts_with_all = ["files", "random"])]
     pub random_rules: Option<u64>,
+    /// Probe what differs between versions of Linux, in private network namespaces, and hold it
+    /// against what the version of the running kernel says
+    #[arg(long, conflicts_with_all = ["files", "random", "random_rules"])]
+    pub features: bool,
     /// With --random-rules: start no ruleset after so many seconds
     #[arg(long, value_name = "SECONDS", requires = "random_rules")]
     pub within: Option<u64>,
@@ -120,6 +126,9 @@ pub fn run(args: &Args, global: &Global, output: &mut Output<'_>) -> Result<u8, 
     if let Some(count) = args.random_rules {
         return packets(args, count, global, output);
     }
+    if args.features {
+        return features(args, global, output);
+    }
     let mut counts = Counts::default();
     let kernel = if args.live {
         Some(live(args, global, &mut counts)?)
@@ -142,11 +151,18 @@ pub fn run(args: &Args, global: &Global, output: &mut Output<'_>) -> Result<u8, 
 }
 
 #[cfg(target_os = "linux")]
+use features::run as features;
+#[cfg(target_os = "linux")]
 use live::run as live;
 #[cfg(target_os = "linux")]
 use packets::run as packets;
 #[cfg(target_os = "linux")]
 use random::run as random;
+
+#[cfg(not(target_os = "linux"))]
+fn features(_: &Args, _: &Global, _: &mut Output<'_>) -> Result<u8, Trouble> {
+    Err(Trouble::new("--features: the running kernel is asked on Linux only"))
+}
 
 #[cfg(not(target_os = "linux"))]
 fn live(_: &Args, _: &Global, _: &mut Counts) -> Result<String, Trouble> {

@@ -28,6 +28,10 @@ pub(super) struct Live {
     leftovers: Vec<(SocketAddr, SocketAddr)>,
     /// Asks the kernel to drop them.
     sock_diag: SockDiag,
+    /// Whether this kernel drops them (Linux 5.10 does not).
+    drops_time_wait: bool,
+    /// Whether something may be left that would be in the way of the next scenario.
+    littered: bool,
     /// Who this thread is now.
     current: Who,
     /// Who it is when nobody asks.
@@ -48,6 +52,8 @@ impl Live {
             connected: false,
             leftovers: Vec::new(),
             sock_diag: SockDiag::open()?,
+            drops_time_wait: true,
+            littered: false,
             current: home,
             home,
             permitted: sets.permitted,
@@ -123,7 +129,7 @@ impl Live {
         self.get(id)?.1.local_address().ok()?.to_socket_addr()
     }
 
-    /// Closes everything and leaves nothing behind.
+    /// Closes everything and leaves nothing behind, if the kernel lets it.
     pub(super) fn clear(&mut self) {
         if self.connected {
             // Connections are reset, so that neither end waits.
@@ -140,9 +146,26 @@ impl Live {
             // Packets may still be on their way, so either end may be there.
             for (near, far) in [(local, peer), (peer, local)] {
                 // `ENOENT`: it did not stay.
-                let _ = self.sock_diag.destroy_by_address(TCP, near, far, 0);
+                let dropped = self.sock_diag.destroy_by_address(TCP, near, far, 0);
+                if dropped.is_err_and(|error| error.errno == Errno::EOPNOTSUPP) {
+                    self.drops_time_wait = false;
+                }
             }
+            self.littered |= !self.drops_time_wait;
         }
+    }
+
+    /// Whether something may stay in this namespace that would be in the way of the next scenario.
+    pub(super) fn is_littered(&self) -> bool {
+        self.littered
+    }
+
+    /// The same thread, now in a fresh namespace.
+    ///
+    /// # Errors
+    /// Those of [`Live::new`].
+    pub(super) fn moved(&self) -> Result<Live, portwise_sys::Error> {
+        Ok(Live { drops_time_wait: self.drops_time_wait, ..Live::new(self.home)? })
     }
 
     /// Waits until this namespace has no TCP socket left, for a second at most: what a scenario
@@ -160,10 +183,11 @@ impl Live {
                 }
             }
             if !any {
-                break;
+                return Ok(());
             }
             std::thread::sleep(Duration::from_millis(10));
         }
+        self.littered = true;
         Ok(())
     }
 

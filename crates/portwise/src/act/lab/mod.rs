@@ -9,6 +9,7 @@ mod kernel;
 mod live;
 mod namespace;
 mod play;
+mod probe;
 mod recorded;
 mod room;
 mod script;
@@ -32,6 +33,7 @@ use portwise_model::{
 use generate::{Cast, Generator};
 use live::Live;
 use play::{Played, play};
+pub use probe::{Probed, probe};
 pub use recorded::{Replayed, replay};
 
 /// What to run.
@@ -196,7 +198,7 @@ impl Shared<'_> {
         own: &mut Summary,
     ) -> Result<Option<Found>, Trouble> {
         let seed = self.plan.seed.wrapping_mul(0x1_0000_0001).wrapping_add(number);
-        let mut played = room.random(live, seed);
+        let mut played = room.random(live, seed)?;
         own.count(&played);
         if played.mismatch.is_none() {
             if self.plan.record {
@@ -206,7 +208,7 @@ impl Shared<'_> {
         }
         for _ in 0..3 {
             live.sweep().map_err(|e| Trouble(e.to_string()))?;
-            let again = room.random(live, seed);
+            let again = room.random(live, seed)?;
             if again.mismatch.is_none() {
                 own.passing += 1;
                 return Ok(None);
@@ -216,8 +218,8 @@ impl Shared<'_> {
         let ops: Vec<_> = played.ops.iter().map(|(op, _)| *op).collect();
         // Smaller, but the same disagreement: leaving out calls must not lead to another one.
         let same = |again: &Played| again.mismatch == played.mismatch;
-        let small = shrink::shrink(ops, |part| same(&room.replay(live, part)));
-        let played = room.replay(live, &small);
+        let small = shrink::shrink(ops, |part| room.replay(live, part).is_ok_and(|p| same(&p)));
+        let played = room.replay(live, &small)?;
         let Some(mismatch) = played.mismatch.clone() else {
             own.passing += 1;
             return Ok(None);
@@ -236,6 +238,7 @@ impl Shared<'_> {
 
 /// A worker's namespace, and what the model knows of it.
 struct Room {
+    home: Who,
     cast: Cast,
     devices: BTreeMap<u32, String>,
     host: Host,
@@ -256,17 +259,29 @@ impl Room {
             None => Cast::root(indices),
             Some(_) => Cast::one(home.uid, indices),
         };
-        Ok(Room { cast, devices, host, world })
+        Ok(Room { home, cast, devices, host, world })
     }
 
-    fn random(&self, live: &mut Live, seed: u64) -> Played {
+    fn random(&self, live: &mut Live, seed: u64) -> Result<Played, Trouble> {
+        self.tidy(live)?;
         let mut generator = Generator::new(seed, &self.cast);
-        play(live, &self.host, &self.world, |model| generator.next(model.machine()))
+        Ok(play(live, &self.host, &self.world, |model| generator.next(model.machine())))
     }
 
-    fn replay(&self, live: &mut Live, ops: &[script::Op]) -> Played {
+    fn replay(&self, live: &mut Live, ops: &[script::Op]) -> Result<Played, Trouble> {
+        self.tidy(live)?;
         let mut ops = ops.iter().copied();
-        play(live, &self.host, &self.world, |_| ops.next())
+        Ok(play(live, &self.host, &self.world, |_| ops.next()))
+    }
+
+    /// Moves into a fresh namespace of the same kind if the last scenario left something behind.
+    fn tidy(&self, live: &mut Live) -> Result<(), Trouble> {
+        if live.is_littered() {
+            live.become_(self.home);
+            namespace::build()?;
+            *live = live.moved().map_err(|e| Trouble(e.to_string()))?;
+        }
+        Ok(())
     }
 }
 
