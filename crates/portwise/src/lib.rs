@@ -43,5 +43,5 @@ pub use observe::{Setting, SocketSettings};
 pub use trouble::Trouble;
 pub use verb::{
     check::check,
-    why::{why, why_heard},
+    why::{why, why_heard, why_here},
 };

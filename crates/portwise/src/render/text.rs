@@ -49,6 +49,14 @@ pub fn why(
     text
 }
 
+impl std::fmt::Display for Report {
+    /// As `why` says it, without colours.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let one = std::slice::from_ref(self);
+        f.write_str(&why(one, &[], &[], Detail::Normal, Style::default()))
+    }
+}
+
 /// Writes what was taken for granted, one thing a line.
 pub fn assumptions(assumed: &[String]) -> String {
     let mut page = Page::new(Style::default());

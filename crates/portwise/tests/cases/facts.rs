@@ -1,20 +1,30 @@
-//! The JSON of every case says what its text says.
+//! The JSON of every case is what its schema says, and states what its text states.
 
-use std::fs;
+use std::{collections::BTreeSet, fs, path::Path};
 
 use serde_json::Value;
 
-use super::{Key, ask, in_each};
+use super::{
+    Key, ask,
+    common::schema::{Checker, schema},
+    in_each,
+};
 
 #[test]
 fn text_and_json_say_the_same() {
     in_each(|case, path| {
         let key = Key::read(&fs::read_to_string(case).unwrap());
         let question = key.asks.split("; ").next().unwrap_or_default();
-        let Some(rest) = question.strip_prefix("portwise why ") else { return Vec::new() };
-        if rest.contains("--json") {
+        if question.contains("--json") {
             return Vec::new();
         }
+        if let Some((verb, rest)) = ["reach", "list"]
+            .into_iter()
+            .find_map(|verb| Some((verb, question.strip_prefix("portwise ")?.strip_prefix(verb)?)))
+        {
+            return valid(case, path, verb, rest);
+        }
+        let Some(rest) = question.strip_prefix("portwise why ") else { return Vec::new() };
         let both = format!("portwise why {rest}; echo '--- json'; portwise why --json {rest}");
         let asked = match ask(case, path, &both) {
             None => return Vec::new(),
@@ -27,6 +37,12 @@ fn text_and_json_say_the_same() {
         let Ok(json) = serde_json::from_str::<Value>(json) else {
             return vec![format!("no JSON: {json}")];
         };
+        let file = if json["schema"] == "portwise.unix/1" { "unix.json" } else { "why.json" };
+        let mut checker = Checker { faults: Vec::new(), used: BTreeSet::new() };
+        checker.check(&json, &schema(file), file, "why", "why");
+        if !checker.faults.is_empty() {
+            return checker.faults;
+        }
         let flat = squeezed(text);
         let facts: Vec<String> =
             json["answers"].as_array().into_iter().flatten().flat_map(facts).collect();
@@ -41,6 +57,22 @@ fn text_and_json_say_the_same() {
         }
         wrong
     });
+}
+
+/// What is wrong with the JSON of another verb, by its schema.
+fn valid(case: &Path, path: &str, verb: &str, rest: &str) -> Vec<String> {
+    let asked = match ask(case, path, &format!("portwise {verb} --json {rest}")) {
+        None => return Vec::new(),
+        Some(Err(wrong)) => return vec![wrong],
+        Some(Ok(asked)) => asked,
+    };
+    let Ok(json) = serde_json::from_str::<Value>(&asked.answer) else {
+        return vec![format!("no JSON: {}{}", asked.answer, asked.errors)];
+    };
+    let file = format!("{verb}.json");
+    let mut checker = Checker { faults: Vec::new(), used: BTreeSet::new() };
+    checker.check(&json, &schema(&file), &file, verb, verb);
+    checker.faults
 }
 
 /// Without blanks, since lines break anywhere, and without numbers of seconds, which pass.

@@ -3,6 +3,8 @@
 //! that in it, `SHOW=1` prints the answers.
 #![cfg(target_os = "linux")]
 
+#[path = "../common/mod.rs"]
+mod common;
 mod facts;
 mod fixes;
 mod situations;

@@ -1,6 +1,8 @@
 //! Runs the command line in this process.
 #![allow(dead_code, reason = "not every test that shares this file needs all of it")]
 
+pub(crate) mod schema;
+
 /// What a run printed, and its exit status.
 pub(crate) struct Run {
     pub(crate) out: String,
