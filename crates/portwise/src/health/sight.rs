@@ -26,7 +26,7 @@ pub(super) fn of(setting: &mut Setting, sudo: &str) -> Vec<Finding> {
         Ok(inventory) => sockets(&inventory, sudo, &mut all),
         Err(trouble) => all.push(Finding::hidden("sockets", format!("sockets: {trouble}"))),
     }
-    all.push(match setting.traffic().map(|traffic| traffic.rules.map(|_| ())) {
+    all.push(match setting.traffic(None).map(|traffic| traffic.rules.map(|_| ())) {
         Ok(Ok(())) => Finding::fine("firewall", "the rules of the firewall can be read"),
         Ok(Err(why)) | Err(why) => {
             Finding::hidden("firewall", format!("the rules of the firewall: {why}"))

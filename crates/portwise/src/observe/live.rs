@@ -47,6 +47,7 @@ mod linux {
         collections::{BTreeMap, BTreeSet},
         path::PathBuf,
         rc::Rc,
+        time::Instant,
     };
 
     use portwise_model::{Fact, FactKey, Host, Missing, Socket, SocketId, Subject};
@@ -268,14 +269,14 @@ mod linux {
             }
         }
 
-        fn traffic(&mut self) -> Result<Traffic, String> {
+        fn traffic(&mut self, deadline: Option<Instant>) -> Result<Traffic, String> {
             if let Some(closed) = &self.network.closed {
                 return Err(closed.missing(FactKey::Interfaces).why.into_owned());
             }
             let proc = self.proc.clone();
             let read = self.rtnetlink().and_then(|netlink| routing::read(&proc, netlink));
             let network = read.map_err(|error| format!("the routes cannot be read: {error}"))?;
-            let rules = firewall::read(&self.proc).map_err(|unread| unread.to_string());
+            let rules = firewall::read(&self.proc, deadline).map_err(|unread| unread.to_string());
             Ok(Traffic { network, rules })
         }
 

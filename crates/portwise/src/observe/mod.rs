@@ -8,6 +8,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     path::PathBuf,
     rc::Rc,
+    time::Instant,
 };
 
 use portwise_model::{
@@ -85,11 +86,12 @@ pub trait Observer {
     /// The login name of a user.
     fn user(&mut self, uid: u32) -> Option<String>;
 
-    /// Reads what decides where packets go.
+    /// Reads what decides where packets go, the rules of the firewall if that is done by
+    /// `deadline`.
     ///
     /// # Errors
     /// Why that cannot be observed.
-    fn traffic(&mut self) -> Result<Traffic, String> {
+    fn traffic(&mut self, _deadline: Option<Instant>) -> Result<Traffic, String> {
         Err("how packets go is known of a running Linux only".into())
     }
 
@@ -364,8 +366,8 @@ impl Setting {
     ///
     /// # Errors
     /// Why that cannot be observed.
-    pub fn traffic(&mut self) -> Result<Traffic, String> {
-        self.observer.traffic()
+    pub fn traffic(&mut self, deadline: Option<Instant>) -> Result<Traffic, String> {
+        self.observer.traffic(deadline)
     }
 
     /// The TCP listeners of a port whose queue of connections is full.

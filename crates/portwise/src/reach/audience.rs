@@ -1,6 +1,9 @@
 //! Who reaches what a bind covers: every vantage there is, those alike together.
 
-use std::net::IpAddr;
+use std::{
+    net::IpAddr,
+    time::{Duration, Instant},
+};
 
 use portwise_model::{
     Call, KernelFamily, Outcome, Protocol, Reach, ReachOutcome, Request, SocketId, State, Stopper,
@@ -43,6 +46,9 @@ pub struct Group {
     pub because: Option<String>,
 }
 
+/// So long the rules may be read for what is said beside an answer.
+const LONGEST: Duration = Duration::from_millis(150);
+
 /// More vantages than these are not gone through: a host of containers has hundreds.
 const MOST: usize = 64;
 
@@ -66,7 +72,7 @@ pub fn audience(
     if !known || target.port == 0 || target.ip.is_multicast() || !(allowed || listens) {
         return None;
     }
-    let read = traffic.take().unwrap_or_else(|| setting.traffic());
+    let read = traffic.take().unwrap_or_else(|| setting.traffic(Some(Instant::now() + LONGEST)));
     let read = match read {
         Ok(read) => read,
         Err(why) => {
@@ -103,7 +109,6 @@ impl Reaching<'_> {
         for view in self.views(target).into_iter().filter(|view| !far(view)).take(MOST) {
             let Ok((question, found)) = self.find(&view.target, &view.from) else { continue };
             let Ok(found) = found else { continue };
-            // Until it is bound to by a program, the host's own addresses go over loopback too.
             let group = self.group(&found, question.protocol, asked, report);
             rows.push((view, group));
         }

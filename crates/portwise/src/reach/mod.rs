@@ -46,7 +46,7 @@ impl<'a> Reaching<'a> {
     /// # Errors
     /// If that cannot be observed, as of a kernel that is only assumed.
     pub fn new(setting: &'a mut Setting) -> Result<Reaching<'a>, Trouble> {
-        let traffic = setting.traffic().map_err(Trouble::new)?;
+        let traffic = setting.traffic(None).map_err(Trouble::new)?;
         Ok(Reaching::of(setting, traffic))
     }
 

@@ -22,8 +22,9 @@ pub(super) fn text(page: &mut Page, report: &Report) {
     }
     let endpoint = phrase::quoted(&phrase::asked(report));
     if let Some(why) = &audience.unread {
+        let sudo = if why.contains("root only") { "sudo " } else { "" };
         page.text(&format!(
-            "as far as addresses and routes say: {why}; `sudo {} reach {endpoint}` reckons with \
+            "as far as addresses and routes say: {why}; `{sudo}{} reach {endpoint}` reckons with \
              them",
             report.program
         ));

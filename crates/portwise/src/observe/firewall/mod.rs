@@ -12,7 +12,7 @@ mod sets;
 mod xt;
 mod xt_target;
 
-use std::fmt;
+use std::{fmt, time::Instant};
 
 use portwise_model::linux::netfilter::Ruleset;
 use portwise_sys::{Errno, Error, nftables::NfTables, proc::Proc, xtables};
@@ -35,6 +35,8 @@ pub(super) enum Unread {
     Failed(Error),
     /// What it answered could not be understood.
     Malformed(String),
+    /// There is so much of them that reading takes longer than it may.
+    Long,
 }
 
 impl fmt::Display for Unread {
@@ -42,6 +44,7 @@ impl fmt::Display for Unread {
         match self {
             Unread::Denied(_) => f.write_str("the firewall's rules are told to root only"),
             Unread::Failed(error) => write!(f, "the firewall's rules cannot be read: {error}"),
+            Unread::Long => f.write_str("the firewall has too many rules to read them here"),
             Unread::Malformed(what) => {
                 write!(f, "the firewall's rules cannot be understood: {what}")
             }
@@ -61,17 +64,27 @@ const ATTEMPTS: usize = 8;
 /// Reads everything that is loaded in the thread's network namespace.
 ///
 /// # Errors
-/// Without `CAP_NET_ADMIN` over the namespace, or if the kernel answers what cannot be understood.
-pub(super) fn read(proc: &Proc) -> Result<Ruleset, Unread> {
-    let mut rules = Ruleset::default();
+/// Without `CAP_NET_ADMIN` over the namespace, or if the kernel answers what cannot be understood,
+/// or not until `deadline`.
+pub(super) fn read(proc: &Proc, deadline: Option<Instant>) -> Result<Ruleset, Unread> {
     let mut tables = NfTables::open()?;
+    tables.until(deadline);
+    let read = read_all(proc, &mut tables);
+    match &read {
+        Err(_) if tables.is_late() => Err(Unread::Long),
+        _ => read,
+    }
+}
+
+fn read_all(proc: &Proc, tables: &mut NfTables) -> Result<Ruleset, Unread> {
+    let mut rules = Ruleset::default();
     for attempt in 1.. {
         let before = match tables.generation() {
             // Without nf_tables there may still be legacy tables.
             Err(error) if is_absent(&error) => break,
             other => other?,
         };
-        rules = nftables::read(&mut tables)?;
+        rules = nftables::read(tables)?;
         if tables.generation()? == before {
             break;
         }

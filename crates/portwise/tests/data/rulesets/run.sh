@@ -22,7 +22,7 @@ esac
 export HOST CLIENT BOX
 exec 3>&1
 "$PY" - <<'P'
-import errno, json, os, socket, subprocess, sys, threading
+import concurrent.futures, json, os, subprocess, sys
 
 WITHIN = 4
 OUT, IN = "10.77.1.1", "10.77.2.1"
@@ -75,14 +75,20 @@ def fits(answer, got):
         return not got.startswith("OK")
     return False
 
-tried = 0
-for (space, source), places in asked.items():
+def both(group):
+    """What is said of a group of connections, and what becomes of them."""
+    (space, source), places = group
     words = [f"{ip}:{port}" for ip, port in places]
     said = json.loads(within("HOST", "portwise", "reach", *words, "--from", source, "--json"))["answers"]
     got = within(space, sys.executable, "-c", CODE, source.split("%")[0], *words).splitlines()
-    for word, answer, result in zip(words, said, got):
-        tried += 1
-        if not fits(answer, result):
-            print(f"differs: {source} to {word}: said {answer['outcome']} {answer.get('errno', '')} {answer.get('rule', '')} ({answer['because']}), measured {result}")
+    return source, words, said, got
+
+tried = 0
+with concurrent.futures.ThreadPoolExecutor() as pool:
+    for source, words, said, got in pool.map(both, asked.items()):
+        for word, answer, result in zip(words, said, got):
+            tried += 1
+            if not fits(answer, result):
+                print(f"differs: {source} to {word}: said {answer['outcome']} {answer.get('errno', '')} {answer.get('rule', '')} ({answer['because']}), measured {result}")
 print(f"{tried} tried")
 P
