@@ -99,6 +99,27 @@ pub fn outcomes(
     walk_all(host, subject, request, false, |_, rule, finding| each(rule, &finding))
 }
 
+/// Answers a call on a socket for which these rules count, in this order, and no others.
+pub fn outcomes_along(
+    rules: &[&'static Rule],
+    host: &Host,
+    subject: &Subject,
+    request: &Request,
+) -> Vec<Outcome> {
+    let mut possible = Vec::new();
+    let mut stopped = false;
+    walk(&View::new(host, subject, request, false), rules, |rule, finding| {
+        if finding != Finding::Passes && !possible.contains(&rule.outcome) {
+            possible.push(rule.outcome);
+        }
+        stopped = finding == Finding::Stops;
+    });
+    if !stopped {
+        possible.push(Outcome::Ok);
+    }
+    possible
+}
+
 /// Returns the subject as it is when it makes its call: after executing its programs.
 pub fn after_programs(host: &Host, subject: &Subject) -> Subject {
     let mut asker = subject.clone();

@@ -44,7 +44,7 @@ pub use addr::*;
 pub use credentials::{Credentials, IdMap, Ids};
 pub use decide::{
     Case, Finding, Step, Verdict, after_programs, asked_alone, assumed_host, decide, decide_parts,
-    exec_path, outcomes, path, settle, v6only_by_default,
+    exec_path, outcomes, outcomes_along, path, settle, v6only_by_default,
 };
 pub use errno::{Errno, Outcome};
 pub use fact::{Fact, FactKey, Missing, Text};

@@ -137,6 +137,18 @@ pub struct Socket {
     /// Whether `bind` named this address (Linux: `SOCK_BINDADDR_LOCK`).
     #[cfg_attr(feature = "serde", serde(skip))]
     pub ip_by_bind: bool,
+    /// Whether it had a connection that the other end reset: the file is connected still
+    /// (`SS_CONNECTED`) until `connect` with `AF_UNSPEC` (Linux).
+    #[cfg_attr(feature = "serde", serde(skip))]
+    pub spent: bool,
+    /// The address that an IPv6 UDP socket was connected to before `connect` with `AF_UNSPEC`: it
+    /// goes on hearing IPv6 from there only (Linux).
+    #[cfg_attr(feature = "serde", serde(skip))]
+    pub heard: Option<IpAddr>,
+    /// Its place among the UDP sockets of one connection (Linux): the greater one is met first. 0
+    /// if it was not seen to be connected.
+    #[cfg_attr(feature = "serde", serde(skip))]
+    pub met: i64,
     /// The group that shares its port by `SO_REUSEPORT` (Linux).
     #[cfg_attr(feature = "serde", serde(skip))]
     pub group: Membership,
@@ -178,6 +190,9 @@ impl Socket {
             port_by_connect: Some(false),
             port_by_bind: Some(false),
             ip_by_bind: false,
+            spent: false,
+            heard: None,
+            met: 0,
             group: Membership::None,
             filed: 0,
         }

@@ -49,11 +49,25 @@ pub fn is_restricted() -> Result<bool, Errno> {
 /// # Errors
 /// `EPERM` without either; `EINVAL` before 6.7; those of [`abi`].
 pub fn restrict_tcp_bind(allowed: &[u16]) -> Result<(), Errno> {
-    const BIND_TCP: u64 = 1;
+    let rules: Vec<(u64, u16)> = allowed.iter().map(|port| (BIND_TCP, *port)).collect();
+    restrict_tcp(BIND_TCP, &rules)
+}
+
+/// The right to `bind` a TCP socket.
+pub const BIND_TCP: u64 = 1;
+/// The right to `connect` one.
+pub const CONNECT_TCP: u64 = 2;
+
+/// Puts the calling thread, and what it starts, into a domain that forbids the rights `handled` but
+/// for those named with a port. Needs `no_new_privs` or `CAP_SYS_ADMIN`.
+///
+/// # Errors
+/// As [`restrict_tcp_bind`]; `EINVAL` for a rule with a right that is not handled.
+pub fn restrict_tcp(handled: u64, rules: &[(u64, u16)]) -> Result<(), Errno> {
     const RULE_NET_PORT: u32 = 2;
-    let ruleset = ruleset(&[0, BIND_TCP])?;
-    for port in allowed {
-        let rule = [BIND_TCP, u64::from(*port)];
+    let ruleset = ruleset(&[0, handled])?;
+    for (rights, port) in rules {
+        let rule = [*rights, u64::from(*port)];
         // SAFETY: a rule for a port is two numbers of 64 bits.
         let result = unsafe {
             libc::syscall(

@@ -5,7 +5,7 @@
 use core::net::{IpAddr, Ipv4Addr};
 
 use super::{
-    MEASURED, cite,
+    LOOKUP_MEASURED, MEASURED, cite,
     conflict::devices_meet,
     port::{automatic_port, connect_port},
     traffic::destination,
@@ -49,7 +49,10 @@ pub static UNCONNECTED: Rule = Rule {
     cites: &[cite(AF_INET_C, "__inet_stream_connect", "EISCONN")],
     basis: MEASURED,
     page: include_str!("../../pages/linux.connect.unconnected.md"),
-    stops: |v| Ok(!disconnects(v) && v.socket().state != State::Closed),
+    stops: |v| {
+        let socket = v.socket();
+        Ok(!disconnects(v) && (socket.state != State::Closed || socket.spent))
+    },
     fixes: &[],
 };
 
@@ -212,6 +215,23 @@ pub static SOURCE_ADDRESS: Rule = Rule {
             Ok(v.interface_address(ip.into(), |_, a| a.ip.is_ipv6())?.is_none())
         }
         _ => Ok(false),
+    },
+    fixes: &[],
+};
+
+/// The packet is of one family.
+pub static SOURCE_FAMILY: Rule = Rule {
+    id: "linux.connect.source-family",
+    title: "from an IPv4-mapped address only IPv4 destinations are reached",
+    fault: "the socket is bound to an IPv4-mapped address, and the destination is IPv6",
+    outcome: Outcome::Errno(Errno::EAFNOSUPPORT),
+    cites: &[cite("net/ipv6/ip6_output.c", "ip6_dst_lookup_tail", "EAFNOSUPPORT")],
+    basis: LOOKUP_MEASURED,
+    page: include_str!("../../pages/linux.connect.source-family.md"),
+    stops: |v| {
+        let to_v6 = matches!(asked(v), Some(IpAddr::V6(_)));
+        let bound = v.socket().ip;
+        Ok(to_v6 && v.socket().family == Family::Inet6 && bound.to_canonical().is_ipv4())
     },
     fixes: &[],
 };

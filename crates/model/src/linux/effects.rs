@@ -54,7 +54,8 @@ pub fn settle(
 fn bind(host: &mut Host, socket: &Socket, addr: &SockAddr, port: Option<u16>) -> Socket {
     let mut bound = bound_socket(socket, addr);
     bound.port_by_bind = Some(addr.port != 0);
-    bound.ip_by_bind = !is_any(bound.ip);
+    // An IPv4-mapped wildcard counts as an address here, and one that was named once stays named.
+    bound.ip_by_bind = socket.ip_by_bind || !is_unspecified(bound.ip);
     if addr.port == 0 {
         if socket.options.bind_address_no_port {
             return bound;
@@ -78,6 +79,10 @@ fn bind_failed(socket: &Socket, addr: &SockAddr, errno: Errno) -> Socket {
     let mut left = *socket;
     if socket.family == Family::Inet6 && after_zone {
         left.device = zoned_device(socket.device, addr);
+    }
+    // The address of an earlier call is gone as well, if the new one was tried.
+    if errno == Errno::EADDRINUSE {
+        left.ip = socket.family.unspecified();
     }
     left
 }

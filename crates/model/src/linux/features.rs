@@ -113,6 +113,22 @@ pub static LOOKUP_PREFERS_DEVICE: Feature = Feature {
     ],
 };
 
+/// Connected UDP sockets got a table of their own.
+pub static LOOKUP_UDP_CONNECTIONS: Feature = Feature {
+    id: "linux.lookup-udp-connections",
+    title: "UDP sockets connected to the sender come first, the last one connected before all",
+    last_without: Some(Version::new(6, 12, 0)),
+    first_with: Version::new(6, 13, 0),
+    exceptions: &[],
+    cites: &[Cite {
+        repo: "gregkh/linux",
+        rev: "v7.2.12",
+        path: "net/ipv4/udp.c",
+        function: "udp4_lib_lookup4",
+        needle: "inet_match",
+    }],
+};
+
 /// Landlock learned about ports.
 pub static LANDLOCK_TCP: Feature = Feature {
     id: "linux.landlock-tcp",
@@ -151,6 +167,7 @@ pub static FEATURES: &[&Feature] = &[
     &LOCAL_PORT_RANGE_OPTION,
     &LOOKUP_ADDRESS_FIRST,
     &LOOKUP_PREFERS_DEVICE,
+    &LOOKUP_UDP_CONNECTIONS,
     &LANDLOCK_TCP,
     &EXEC_COMPARES_EFFECTIVE_IDS,
 ];

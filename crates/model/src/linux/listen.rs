@@ -28,7 +28,10 @@ pub static LISTENABLE_STATE: Rule = Rule {
     ],
     basis: MEASURED,
     page: include_str!("../../pages/linux.listen.state.md"),
-    stops: |v| Ok(!matches!(v.socket().state, State::Closed | State::Listen)),
+    stops: |v| {
+        let socket = v.socket();
+        Ok(socket.spent || !matches!(socket.state, State::Closed | State::Listen))
+    },
     fixes: &[],
 };
 

@@ -102,6 +102,19 @@ pub static BIND6_UDP: &[&Rule] = &[
     &port::AUTOMATIC_PORT,
 ];
 
+/// `bind` on a raw socket of `AF_INET`: an address, no port.
+pub static RAW4: &[&Rule] =
+    &[&bind4::SOCKADDR_TOO_LONG, &bind4::SOCKADDR_LENGTH, &bind4::LOCAL_ADDRESS];
+
+/// `bind` on a raw socket of `AF_INET6`, once its family is right.
+pub static RAW6: &[&Rule] = &[
+    &bind4::SOCKADDR_TOO_LONG,
+    &bind6::SOCKADDR_LENGTH,
+    &bind6::ZONE,
+    &bind6::DEVICE,
+    &bind6::ASSIGNED_ADDRESS,
+];
+
 /// `listen`.
 pub static LISTEN: &[&Rule] = &[
     &gate::LISTEN_SECCOMP,
@@ -121,6 +134,7 @@ pub static CONNECT_TCP: &[&Rule] = &[
     &connect::STREAM_GROUP,
     &connect::ZONE,
     &connect::MAPPED_V6ONLY,
+    &connect::SOURCE_FAMILY,
     &connect::SOURCE_ADDRESS,
     &connect::AUTOMATIC_PORT,
     &connect::UNIQUE,
@@ -135,6 +149,7 @@ pub static CONNECT_UDP: &[&Rule] = &[
     &connect::ADDRESS_FAMILY,
     &connect::MAPPED_V6ONLY,
     &connect::ZONE,
+    &connect::SOURCE_FAMILY,
     &connect::SOURCE_ADDRESS,
     &connect::BROADCAST,
 ];
@@ -200,6 +215,9 @@ const fn cite(path: &'static str, function: &'static str, needle: &'static str) 
 
 /// The lab note on model against kernel.
 const MEASURED: crate::Basis = crate::Basis::Measured("lab/linux-bind-6.18.md");
+
+/// The lab note on connections and packets, model against kernel.
+const LOOKUP_MEASURED: crate::Basis = crate::Basis::Measured("lab/linux-lookup-6.18.md");
 
 /// How the rules of `execve` are known.
 const EXEC_MEASURED: crate::Basis = crate::Basis::Measured("lab/linux-exec-6.18.md");

@@ -45,17 +45,19 @@ pub fn source(host: &Host, socket: &Socket, dst: IpAddr) -> Option<IpAddr> {
     match dst {
         IpAddr::V4(dst) => {
             let route = host.local_routes.value()?.lookup(dst)?;
-            if route.kind != RouteKind::Local {
-                return None;
-            }
+            let broadcast = match route.kind {
+                RouteKind::Local => false,
+                RouteKind::Broadcast => true,
+                RouteKind::Other => return None,
+            };
             // The route of an interface's network prefers the interface's address.
             let interfaces = host.interfaces.value()?;
-            let on = interfaces.by_index(route.device)?.addresses.iter();
-            let preferred = on.filter_map(|a| match a.ip {
-                IpAddr::V4(ip) if route.prefix < 32 && route.covers(ip) => Some(ip),
+            let mut on = interfaces.by_index(route.device)?.addresses.iter();
+            let preferred = on.find_map(|a| match a.ip {
+                IpAddr::V4(ip) if broadcast || route.prefix < 32 && route.covers(ip) => Some(ip),
                 _ => None,
             });
-            Some(preferred.into_iter().next().unwrap_or(dst).into())
+            preferred.or((!broadcast).then_some(dst)).map(IpAddr::V4)
         }
         IpAddr::V6(_) => {
             let mut addresses = host.interfaces.value()?.addresses();
@@ -64,22 +66,54 @@ pub fn source(host: &Host, socket: &Socket, dst: IpAddr) -> Option<IpAddr> {
     }
 }
 
-/// The interface on which a packet of this host to its own address `dst` counts as arrived.
-pub fn arrives_on(host: &Host, dst: IpAddr) -> Option<u32> {
-    match dst {
-        IpAddr::V4(dst) => {
-            let route = host.local_routes.value()?.lookup(dst)?;
-            (route.kind == RouteKind::Local).then_some(route.device)
+/// How a packet that this host sends to an address of its own, or to a group on one of its links,
+/// comes back to it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Arrival {
+    /// The address it comes from.
+    pub src: IpAddr,
+    /// The interface on which it counts as arrived: that of the address, not `lo`.
+    pub device: u32,
+    /// Whether the address is a broadcast address.
+    pub broadcast: bool,
+}
+
+/// How a packet of `socket` to `dst`, in the zone of the interface `zone` or 0, arrives; `None` if
+/// it does not, or only a route that is not known would tell.
+pub fn arrival(host: &Host, socket: &Socket, dst: IpAddr, zone: u32) -> Option<Arrival> {
+    let interfaces = host.interfaces.value()?;
+    let own = socket.ip.to_canonical();
+    let named = !is_any(own) && !own.is_multicast();
+    let of_own = || interfaces.addresses().find(|(_, a)| a.ip == own).map(|(i, _)| i.index);
+    let zone = if zone == 0 { socket.device } else { zone };
+    let (device, broadcast) = match dst {
+        // A group or everybody: out of the interface of the address it is sent from.
+        IpAddr::V4(ip) if ip.is_multicast() || ip.is_broadcast() => {
+            (of_own().filter(|_| named)?, ip.is_broadcast())
         }
-        IpAddr::V6(_) => {
-            let mut addresses = host.interfaces.value()?.addresses();
-            addresses.find(|(_, a)| a.ip == dst).map(|(interface, _)| interface.index)
+        IpAddr::V4(ip) => match host.local_routes.value()?.lookup(ip)? {
+            route if route.kind == RouteKind::Local => (route.device, false),
+            route if route.kind == RouteKind::Broadcast => (route.device, true),
+            _ => return None,
+        },
+        IpAddr::V6(ip) if ip.is_multicast() => {
+            (Some(zone).filter(|zone| *zone != 0 && named)?, false)
         }
+        IpAddr::V6(ip) => {
+            let here = |index: u32| !needs_zone(ip) || index == zone;
+            let mut there = interfaces.addresses().filter(|(i, a)| a.ip == dst && here(i.index));
+            (there.next()?.0.index, false)
+        }
+    };
+    // What goes out for many comes back only if the interface is up.
+    if (broadcast || dst.is_multicast()) && !interfaces.by_index(device)?.up {
+        return None;
     }
+    Some(Arrival { src: source(host, socket, dst)?, device, broadcast })
 }
 
 /// `ip` as a socket of `family` keeps it.
-pub(super) fn of_family(family: Family, ip: IpAddr) -> IpAddr {
+pub(crate) fn of_family(family: Family, ip: IpAddr) -> IpAddr {
     match (family, ip) {
         (Family::Inet6, IpAddr::V4(ip)) => IpAddr::V6(ip.to_ipv6_mapped()),
         _ => ip,
@@ -126,10 +160,14 @@ pub fn autobind_udp(host: &mut Host, socket: &Socket, port: u16) -> Socket {
 /// Connects a UDP socket that has a port.
 pub fn connect_udp(host: &mut Host, socket: &Socket, src: IpAddr, dst: SocketAddr) -> Socket {
     let remote = SocketAddr::new(of_family(socket.family, dst.ip()), dst.port());
-    let mut to = Socket { state: State::Established, remote: Some(remote), ..*socket };
+    let (state, heard) = (State::Established, None);
+    let mut to = Socket { state, heard, remote: Some(remote), ..*socket };
     if is_any(to.ip) {
         to.ip = of_family(to.family, src);
         refile(host, &mut to);
+    }
+    if socket.remote != to.remote || socket.ip != to.ip {
+        to.met = host.sockets.place(true);
     }
     if let (Membership::Group(id), groups) = (to.group, &mut host.sockets.groups_with_connections)
         && !groups.contains(&id)
@@ -142,12 +180,18 @@ pub fn connect_udp(host: &mut Host, socket: &Socket, src: IpAddr, dst: SocketAdd
 
 /// Takes the connection of a UDP socket apart.
 pub fn disconnect_udp(host: &mut Host, socket: &Socket) -> Socket {
-    let mut left = Socket { state: State::Closed, remote: None, device: 0, ..*socket };
+    let heard = match (socket.family, socket.remote) {
+        (Family::Inet6, Some(remote)) => Some(remote.ip()),
+        _ => socket.heard,
+    };
+    let mut left = Socket { state: State::Closed, remote: None, device: 0, heard, ..*socket };
     let keeps_port = socket.port_by_bind == Some(true);
     if !socket.ip_by_bind {
         left.ip = socket.family.unspecified();
-        if keeps_port {
-            refile(host, &mut left);
+        match left.ip == socket.ip {
+            _ if !keeps_port => {}
+            true => left.group = Membership::None,
+            false => refile(host, &mut left),
         }
     }
     if keeps_port {

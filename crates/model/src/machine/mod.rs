@@ -31,6 +31,8 @@ pub struct Machine {
     backlogs: Vec<(SocketId, u32)>,
     /// Ports that `getsockname` still shows, though they were given up (Linux).
     stale: Vec<(SocketId, u16)>,
+    /// IPv6 sockets that once were connected over IPv4, and no longer speak IPv6.
+    spoke_v4: Vec<SocketId>,
     /// What arrived and was not read.
     mail: Vec<(SocketId, Mail)>,
 }
@@ -45,6 +47,7 @@ impl Machine {
             waiting: Vec::new(),
             backlogs: Vec::new(),
             stale: Vec::new(),
+            spoke_v4: Vec::new(),
             mail: Vec::new(),
         }
     }
@@ -67,6 +70,16 @@ impl Machine {
     /// Returns whether this is the end of a connection that nobody accepted yet: no program has it.
     pub fn is_waiting(&self, id: SocketId) -> bool {
         self.waiting.iter().any(|(_, socket)| *socket == id)
+    }
+
+    /// Returns whether any connection waits for a program to accept it.
+    pub fn any_waiting(&self) -> bool {
+        !self.waiting.is_empty()
+    }
+
+    /// Returns the listener of the connection that waits longest to be accepted.
+    pub fn oldest_waiting(&self) -> Option<SocketId> {
+        self.waiting.first().map(|(listener, _)| *listener)
     }
 
     /// Returns the other end of a connection, if it is open still.
@@ -128,6 +141,23 @@ impl Machine {
         self.waiting.push((listener, child));
     }
 
+    /// Whether this IPv6 TCP socket was once connected over IPv4, and reads its packets so since.
+    pub fn spoke_v4(&self, id: SocketId) -> bool {
+        self.spoke_v4.contains(&id)
+    }
+
+    /// Says that an IPv6 TCP socket is connected over IPv4.
+    pub fn speaks_v4(&mut self, id: SocketId) {
+        self.spoke_v4.push(id);
+    }
+
+    /// Gives a socket that is on no port an address and what `getsockname` shows as its port.
+    pub fn renamed(&mut self, id: SocketId, ip: IpAddr, port: u16) {
+        if let Some(socket) = self.sockets.iter_mut().find(|s| s.id == id) {
+            (socket.ip, socket.port) = (ip, port);
+        }
+    }
+
     /// Gives `client` the automatic `port` that `connect` chose for it (Linux).
     pub fn autobind(&mut self, client: SocketId, port: u16) {
         if let Some(socket) = self.sockets.iter_mut().find(|s| s.id == client) {
@@ -166,6 +196,11 @@ impl Machine {
     pub fn close(&mut self, id: SocketId) {
         let Some(at) = self.sockets.iter().position(|s| s.id == id) else { return };
         let socket = self.sockets.remove(at);
+        let unread = |(there, mail): &(SocketId, Mail)| *there == id && mail.packets > Some(0);
+        if socket.protocol == Protocol::Tcp && self.mail.iter().any(unread) {
+            // What was not read is lost, and the other end is told so by a reset.
+            self.cut(id);
+        }
         self.forget(id);
         self.drop_waiting(id);
         let connection = self.connections.iter().position(|c| c.0 == id || c.1 == id);
@@ -207,7 +242,7 @@ impl Machine {
             let reset = linux::traffic::to_closed(&mut self.host, &left, false);
             self.gave_up(&left, &reset);
             self.mail_of(peer).error = Some(Errno::ECONNRESET);
-            self.put(reset);
+            self.put(Socket { spent: true, ..reset });
         }
     }
 

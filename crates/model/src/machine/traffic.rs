@@ -1,7 +1,7 @@
 //! Connections and packets between sockets of one Linux host.
 
 use alloc::{vec, vec::Vec};
-use core::net::SocketAddr;
+use core::net::{IpAddr, SocketAddr};
 
 use super::Machine;
 use crate::{
@@ -18,6 +18,8 @@ pub(super) struct Mail {
     pub(super) error: Option<Errno>,
     /// The other end, or this one, said that nothing follows.
     pub(super) ended: bool,
+    /// This end said that it sends nothing more.
+    pub(super) shut: bool,
 }
 
 /// How the other end took a connection.
@@ -47,23 +49,28 @@ impl Machine {
     ///
     /// # Errors
     /// The fact that is missing.
-    pub fn answers(&self, id: SocketId, addr: &SockAddr) -> Result<Option<Answered>, Missing> {
+    pub fn answers(
+        &self,
+        id: SocketId,
+        addr: &SockAddr,
+    ) -> Result<Option<(Answered, Found)>, Missing> {
         let Some(socket) = self.get(id) else { return Ok(None) };
         let Some(found) = self.finds(socket, addr)? else { return Ok(None) };
         let all = found.to.ids();
         let listens = |id: &SocketId| self.get(*id).is_some_and(|s| s.state == State::Listen);
         if all.is_empty() {
-            return Ok(Some(Answered::Refused));
+            return Ok(Some((Answered::Refused, found)));
         }
         if !all.iter().all(listens) {
             return Ok(None);
         }
         let full = all.iter().filter(|id| self.is_full(**id)).count();
-        Ok(match full {
-            0 => Some(Answered::Accepted(all.to_vec())),
-            n if n == all.len() => Some(Answered::Silent),
-            _ => None,
-        })
+        let answered = match full {
+            0 => Answered::Accepted(all.to_vec()),
+            n if n == all.len() => Answered::Silent,
+            _ => return Ok(None),
+        };
+        Ok(Some((answered, found)))
     }
 
     /// Whether one more connection does not fit into the queue of a listener.
@@ -88,8 +95,38 @@ impl Machine {
             }
         };
         self.gave_up(&socket, &left);
+        self.put(Socket { spent: false, ..left });
+        true
+    }
+
+    /// Undoes what `connect` did, because it is called with `AF_UNSPEC`. A TCP socket that is not
+    /// connected keeps its port, though `bind` did not name it. Returns whether that is followed
+    /// here.
+    pub fn unconnect(&mut self, id: SocketId) -> bool {
+        let Some(&socket) = self.get(id) else { return false };
+        if (socket.protocol, socket.state) != (Protocol::Tcp, State::Closed) {
+            return self.disconnect(id);
+        }
+        let ip = if socket.ip_by_bind { socket.ip } else { socket.family.unspecified() };
+        let left = Socket { ip, spent: false, ..socket };
+        if let Some(there) = self.host.sockets.get_mut(left.port, id) {
+            *there = left;
+        }
         self.put(left);
         true
+    }
+
+    /// Leaves a TCP socket whose connection failed on the address it was sent from, if `bind` gave
+    /// it an IPv4-mapped wildcard: that is taken for an address and not given back.
+    pub fn narrow(&mut self, id: SocketId, src: IpAddr) {
+        let Some(&socket) = self.get(id) else { return };
+        if socket.ip_by_bind && socket.ip.to_canonical().is_unspecified() {
+            let narrow = Socket { ip: traffic::of_family(socket.family, src), ..socket };
+            if let Some(there) = self.host.sockets.get_mut(socket.port, id) {
+                *there = narrow;
+            }
+            self.put(narrow);
+        }
     }
 
     /// Puts a TCP socket on its way to `addr`, whose host says nothing.
@@ -110,6 +147,23 @@ impl Machine {
         let to = SocketAddr::new(dst, addr.port);
         let connected = traffic::connect_udp(&mut self.host, &socket, src, to);
         self.put(connected);
+    }
+
+    /// Binds a socket that is being connected to the interface that the zone of `addr` names.
+    pub fn zoned(&mut self, id: SocketId, addr: &SockAddr) {
+        let Some(&socket) = self.get(id) else { return };
+        let zoned = Socket { device: traffic::device_after(&socket, addr), ..socket };
+        if zoned.device != socket.device {
+            if let Some(there) = self.host.sockets.get_mut(socket.port, id) {
+                *there = zoned;
+            }
+            self.put(zoned);
+        }
+    }
+
+    /// Whether `shutdown(2)` ended what this socket sends.
+    pub fn is_shut(&self, id: SocketId) -> bool {
+        self.mail.iter().any(|(socket, mail)| *socket == id && mail.shut)
     }
 
     /// Gives a UDP socket `port` if it has none.
@@ -169,7 +223,16 @@ impl Machine {
                 self.deliver(peer);
                 Outcome::Ok
             }
-            (State::Established | State::CloseWait, None) => return None,
+            // The other end is closed and answers with a reset, which the next call is told.
+            (State::CloseWait, None) => {
+                self.connections.retain(|c| c.0 != id && c.1 != id);
+                let left = traffic::to_closed(&mut self.host, &socket, false);
+                self.gave_up(&socket, &left);
+                self.mail_of(id).error = Some(Errno::EPIPE);
+                self.put(Socket { spent: true, ..left });
+                Outcome::Ok
+            }
+            (State::Established, None) => return None,
             _ => Outcome::Errno(Errno::EPIPE),
         })
     }
@@ -216,10 +279,12 @@ impl Machine {
             }
             (Protocol::Tcp, State::Listen) => Some(Outcome::Ok),
             (_, State::Closed) => {
+                self.mail_of(id).shut |= write;
                 self.mail_of(id).ended |= read;
                 Some(Outcome::Errno(Errno::ENOTCONN))
             }
             (Protocol::Udp, _) => {
+                self.mail_of(id).shut |= write;
                 self.mail_of(id).ended |= read;
                 Some(Outcome::Ok)
             }
@@ -247,7 +312,7 @@ impl Machine {
     }
 
     /// Resets the connection of `id`, as seen from the other end.
-    fn cut(&mut self, id: SocketId) {
+    pub(super) fn cut(&mut self, id: SocketId) {
         let Some(at) = self.connections.iter().position(|c| c.0 == id || c.1 == id) else {
             return;
         };
@@ -257,7 +322,7 @@ impl Machine {
             let left = traffic::to_closed(&mut self.host, &other, false);
             self.gave_up(&other, &left);
             self.mail_of(peer).error = Some(Errno::ECONNRESET);
-            self.put(left);
+            self.put(Socket { spent: true, ..left });
         }
     }
 
@@ -265,6 +330,7 @@ impl Machine {
     pub(super) fn gave_up(&mut self, before: &Socket, after: &Socket) {
         let lost = before.port != 0 && after.port == 0;
         if lost && before.protocol == Protocol::Tcp {
+            self.stale.retain(|(id, _)| *id != before.id);
             self.stale.push((before.id, before.port));
         }
     }
@@ -296,21 +362,20 @@ fn local_packet(host: &Host, socket: &Socket, addr: &SockAddr) -> Option<Packet>
         return None;
     }
     let dst = traffic::destination(socket, addr);
-    let src = traffic::source(host, socket, dst)?;
-    if src.is_ipv4() != dst.is_ipv4() {
+    let arrival = traffic::arrival(host, socket, dst, addr.scope)?;
+    if arrival.src.is_ipv4() != dst.is_ipv4() {
         return None;
     }
-    let device = traffic::arrives_on(host, dst)?;
     // A socket that is bound to a device sends over that one.
-    if socket.device != 0 && socket.device != device {
+    if socket.device != 0 && socket.device != arrival.device {
         return None;
     }
     Some(Packet {
         protocol: socket.protocol,
-        src: SocketAddr::new(src, socket.port),
+        src: SocketAddr::new(arrival.src, socket.port),
         dst: SocketAddr::new(dst, addr.port),
-        device,
+        device: arrival.device,
         vrf: 0,
-        broadcast: false,
+        broadcast: arrival.broadcast,
     })
 }

@@ -4,7 +4,7 @@ use alloc::{format, string::ToString, vec, vec::Vec};
 use core::net::{IpAddr, Ipv6Addr};
 
 use super::{
-    Backend, Unsupported, Who,
+    Backend, Domain, Unsupported, Who,
     format::{Step, Value},
     replay::Replay,
 };
@@ -148,6 +148,32 @@ fn raw(hex: &str) -> Option<SockAddr> {
         scope: u32::from_ne_bytes(bytes[24..28].try_into().ok()?),
         len: digits.len().div_ceil(2) as u32,
     })
+}
+
+/// The rights that a Landlock ruleset handles, and what it allows by port.
+pub(super) fn landlock(step: &Step) -> Result<Domain, Unsupported> {
+    let unreadable = || Unsupported("a Landlock ruleset that cannot be read".into());
+    let words = |value: &Value| match value {
+        Value::List(list) => {
+            list.iter().map(|v| v.text().map(ToString::to_string)).collect::<Option<Vec<_>>>()
+        }
+        Value::Text(word) => Some(vec![word.clone()]),
+        _ => None,
+    };
+    let handled = step.handled.as_ref().map_or(Some(Vec::new()), words).ok_or_else(unreadable)?;
+    let mut rules = Vec::new();
+    let listed: &[Value] = match &step.rules {
+        None => &[],
+        Some(Value::List(list)) => list,
+        Some(_) => return Err(unreadable()),
+    };
+    for rule in listed {
+        let Value::Map(rule) = rule else { return Err(unreadable()) };
+        let port = rule.get("port").and_then(Value::int).ok_or_else(unreadable)?;
+        let access = rule.get("access").and_then(words).ok_or_else(unreadable)?;
+        rules.extend(access.into_iter().map(|right| (right, port as u16)));
+    }
+    Ok(Domain { handled, rules })
 }
 
 /// Who makes the call of a step.

@@ -1,9 +1,9 @@
 //! What a scenario is played on.
 
-use alloc::{string::String, vec::Vec};
+use alloc::{format, string::String, vec, vec::Vec};
 use core::net::{IpAddr, SocketAddr};
 
-use crate::{Call, CapSet, Family, Outcome, Protocol, SockAddr, SocketId};
+use crate::{Call, CapSet, Family, Outcome, Protocol, Receivers, SockAddr, SocketId};
 
 /// The effective user and capabilities under which a call is made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,6 +22,43 @@ impl Who {
     pub fn capabilities(self) -> CapSet {
         self.caps.unwrap_or(if self.uid == 0 { CapSet::ALL } else { CapSet::NONE })
     }
+}
+
+/// What `socket(2)` is asked for where it is neither TCP nor UDP over IPv4 or IPv6, in Linux's
+/// numbers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Special {
+    /// `AF_INET`, `AF_INET6`, `AF_UNIX` or `AF_UNSPEC`.
+    pub domain: u16,
+    /// `SOCK_STREAM` and so on.
+    pub kind: u8,
+    /// The protocol, 0 for none.
+    pub protocol: u16,
+}
+
+impl Special {
+    /// `SOCK_STREAM`, `SOCK_DGRAM`, `SOCK_RAW` and `SOCK_SEQPACKET`, in that order.
+    pub const KINDS: [(&'static str, u8); 4] =
+        [("stream", 1), ("dgram", 2), ("raw", 3), ("seqpacket", 5)];
+    /// Protocols by name.
+    pub const PROTOCOLS: [(&'static str, u16); 7] = [
+        ("tcp", 6),
+        ("udp", 17),
+        ("mptcp", 262),
+        ("sctp", 132),
+        ("udplite", 136),
+        ("icmp", 1),
+        ("icmpv6", 58),
+    ];
+}
+
+/// A Landlock domain: the rights it handles, and what it allows by port.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Domain {
+    /// Rights by name.
+    pub handled: Vec<String>,
+    /// A right with the port for which it is allowed.
+    pub rules: Vec<(String, u16)>,
 }
 
 /// Something a backend does not do, with the reason.
@@ -59,14 +96,39 @@ pub enum Reached {
     Nobody(Outcome),
 }
 
+impl Reached {
+    /// What a lookup came to; `told` is what the client is told if nobody is there.
+    pub(super) fn of(to: Receivers, told: Outcome) -> Reached {
+        match to {
+            Receivers::One(id) => Reached::OneOf(vec![id]),
+            Receivers::OneOf(ids) => Reached::OneOf(ids),
+            Receivers::All(ids) => Reached::All(ids),
+            Receivers::Nobody => Reached::Nobody(told),
+        }
+    }
+}
+
 /// The model, or a kernel. Calls are made on sockets named by ids that the caller chooses.
 pub trait Backend {
     /// `socket(2)`.
     fn socket(&mut self, id: SocketId, family: Family, protocol: Protocol, who: Who) -> Answer;
 
+    /// `socket(2)` of anything else.
+    fn special(&mut self, id: SocketId, special: Special, who: Who) -> Answer {
+        let _ = (id, who);
+        let Special { domain, kind, protocol } = special;
+        Err(Unsupported(format!("a socket of family {domain}, type {kind}, protocol {protocol}")))
+    }
+
     /// `bind(2)`, `listen(2)` or `setsockopt(2)`. Where several outcomes are possible, or a port
     /// is chosen, [`Backend::settle`] says which it was.
     fn call(&mut self, id: SocketId, call: Call, who: Who) -> Answer;
+
+    /// `setsockopt(2)` of `SO_MARK`.
+    fn mark(&mut self, id: SocketId, value: i64, who: Who) -> Answer {
+        let _ = (id, value, who);
+        Err(Unsupported("option mark".into()))
+    }
 
     /// Says what the last call answered. `port` is the one that was chosen, if known.
     fn settle(&mut self, id: SocketId, call: Call, outcome: Outcome, port: Option<u16>);
@@ -132,6 +194,12 @@ pub trait Backend {
 
     /// Writes a sysctl.
     fn sysctl(&mut self, key: &str, value: &str) -> Answer;
+
+    /// Puts this process into a Landlock domain.
+    fn landlock(&mut self, domain: Domain) -> Answer {
+        let _ = domain;
+        Err(Unsupported("op landlock".into()))
+    }
 
     /// Runs a shell command that changes the network.
     fn command(&mut self, command: &str) -> Result<(), Unsupported>;

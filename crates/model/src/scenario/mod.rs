@@ -11,10 +11,13 @@ mod modelled;
 mod packets;
 mod path;
 mod replay;
+mod special;
+mod talk;
 mod world;
 
-pub use backend::{Answer, Backend, Probe, Reached, Unsupported, Who};
+pub use backend::{Answer, Backend, Domain, Probe, Reached, Special, Unsupported, Who};
 pub use format::Scenario;
 pub use modelled::Modelled;
 pub use replay::{Replay, StepResult, Tally};
+pub use talk::{Connected, Connects};
 pub use world::{World, host_of};

@@ -1,28 +1,38 @@
 //! The model as a backend.
 
-use alloc::{format, vec, vec::Vec};
+use alloc::{boxed::Box, format, vec, vec::Vec};
 use core::net::{IpAddr, SocketAddr};
 
-use super::{Answer, Backend, Probe, Reached, Unsupported, Who, path::Way, world::World};
+use super::{
+    Answer, Backend, Domain, Probe, Reached, Special, Unsupported, Who,
+    talk::{Connected, Connects},
+    world::World,
+};
 use crate::{
-    AF_UNSPEC, Answered, Call, Errno, Fact, Family, Finding, Host, KernelFamily, Machine, Outcome,
-    Packet, Protocol, Receivers, Rule, SockAddr, Socket, SocketId, State, Subject,
-    linux::{
-        port::{automatic_port, connect_port},
-        traffic::{arrives_on, destination, source},
-    },
-    lookup, v6only_by_default,
+    CAP_NET_ADMIN, CAP_NET_RAW, Call, Choice, Errno, Fact, Family, Finding, Host, KernelFamily,
+    Machine, Outcome, Packet, Protocol, Rule, SockAddr, SocketId, State, Subject,
+    linux::port::automatic_port, lookup, v6only_by_default,
 };
 
 /// A made-up host on which calls are decided.
 pub struct Modelled {
-    machine: Machine,
-    world: World,
+    pub(super) machine: Machine,
+    pub(super) world: World,
     /// Where the next automatic child of a listener gets its id from.
-    next_child: u64,
+    pub(super) next_child: u64,
     next_port: u16,
     /// The rules that were tried, and whether each stopped the call; filled if it is there.
     pub tried: Option<Vec<(&'static Rule, bool)>>,
+    /// Sockets that are neither TCP nor UDP, and what is special about them.
+    pub(super) specials: Vec<(SocketId, Special)>,
+    /// `SO_MARK`, which decides nothing here.
+    pub(super) marks: Vec<(SocketId, i64)>,
+    /// The same host for UDP-Lite, whose ports are its own.
+    pub(super) lite: Option<Box<Modelled>>,
+    /// Landlock domains: the rights handled, and what is allowed by port.
+    pub(super) domains: Vec<Domain>,
+    /// The steps of the lookup that found a socket, or nobody; filled if it is there.
+    pub found: Option<Vec<&'static Choice>>,
 }
 
 impl Modelled {
@@ -34,6 +44,11 @@ impl Modelled {
             next_child: 1 << 32,
             next_port: 20000,
             tried: None,
+            specials: Vec::new(),
+            marks: Vec::new(),
+            lite: None,
+            domains: Vec::new(),
+            found: None,
         }
     }
 
@@ -42,7 +57,7 @@ impl Modelled {
         &self.machine
     }
 
-    fn subject(who: Who) -> Subject {
+    pub(super) fn subject(who: Who) -> Subject {
         Subject {
             capabilities: Fact::known(who.capabilities(), "the scenario"),
             ..Subject::plain(who.uid, "the scenario")
@@ -50,7 +65,7 @@ impl Modelled {
     }
 
     /// A port that the kernel could choose for socket `id`, going to be bound by `call`.
-    fn automatic_port(&self, id: SocketId, call: &Call) -> Option<u16> {
+    pub(super) fn automatic_port(&self, id: SocketId, call: &Call) -> Option<u16> {
         let mut socket = *self.machine.get(id)?;
         if let Call::Bind(addr) = call {
             socket.ip = addr.ip(socket.family);
@@ -73,82 +88,30 @@ impl Modelled {
             _ => Err(Unsupported(format!("{what} on this kernel"))),
         }
     }
-
-    /// Connects a TCP socket whose call passed every rule.
-    fn connect_tcp(&mut self, id: SocketId, addr: &SockAddr) -> Answer {
-        let no = |why: &str| Err(Unsupported(format!("connect: {why}")));
-        let Some(&socket) = self.machine.get(id) else { return no("no such socket") };
-        let host = &self.machine.host;
-        let dst = destination(&socket, addr);
-        let Some(src) = source(host, &socket, dst) else { return no("only to this host") };
-        if (src, socket.port) == (dst, addr.port) {
-            return no("a socket to itself is not modelled");
-        }
-        let answered = match self.machine.answers(id, addr) {
-            Ok(answered) => answered,
-            Err(missing) => return no(&missing.why),
-        };
-        let Some(answered) = answered else { return no("where it ends is not modelled") };
-        if socket.port == 0 {
-            let Ok(Some(port)) = connect_port(host, &socket, addr) else {
-                return no("no port left");
-            };
-            self.machine.autobind(id, port);
-        }
-        match answered {
-            Answered::Accepted(listeners) => {
-                let [listener] = listeners.as_slice() else {
-                    return no("which one of a group gets it is chance");
-                };
-                let child = SocketId(self.next_child);
-                self.next_child += 1;
-                self.machine.connect(id, *listener, child, (src, dst));
-                Ok(vec![Outcome::Ok])
-            }
-            Answered::Refused => {
-                self.machine.disconnect(id);
-                Ok(vec![Outcome::Errno(Errno::ECONNREFUSED)])
-            }
-            Answered::Silent => {
-                self.machine.sets_out(id, addr);
-                Ok(vec![Outcome::Errno(Errno::ETIMEDOUT)])
-            }
-        }
-    }
-
-    /// A port for a UDP socket that has none.
-    fn udp_port(&self, id: SocketId) -> u16 {
-        self.automatic_port(id, &Call::Listen(0)).unwrap_or(0)
-    }
-
-    /// The way of a probe to the socket layer of this host.
-    fn way(&self, probe: &Probe, dst: IpAddr) -> Result<Way, Unsupported> {
-        let host = &self.machine.host;
-        let src = probe.src.0;
-        if probe.from_peer {
-            return self.world.way_of_peer(host, src, dst);
-        }
-        let any = probe.family.unspecified();
-        let client = Socket {
-            ip: src.unwrap_or(any),
-            ..Socket::new(SocketId::ASKING, probe.family, probe.protocol, 0)
-        };
-        let by_route = || {
-            let lo = host.interfaces.value()?.by_name("lo")?;
-            self.world.has_local6(dst).then_some((dst, lo.index))
-        };
-        let way = match (source(host, &client, dst), arrives_on(host, dst)) {
-            (Some(src), Some(device)) => Some((src, device)),
-            _ => by_route(),
-        };
-        match way {
-            Some((src, device)) => Ok(Way::Arrives(src, device)),
-            None => Err(Unsupported(format!("a probe to {dst}, which is not this host's"))),
-        }
-    }
 }
 
 impl Backend for Modelled {
+    fn special(&mut self, id: SocketId, special: Special, who: Who) -> Answer {
+        self.only_linux("such a socket")?;
+        self.make_special(id, special, who)
+    }
+
+    fn mark(&mut self, id: SocketId, value: i64, who: Who) -> Answer {
+        self.only_linux("option mark")?;
+        let may = [CAP_NET_ADMIN, CAP_NET_RAW].iter().any(|cap| who.capabilities().has(*cap));
+        if !may {
+            return Ok(vec![Outcome::Errno(Errno::EPERM)]);
+        }
+        self.marks.push((id, value));
+        Ok(vec![Outcome::Ok])
+    }
+
+    fn landlock(&mut self, domain: Domain) -> Answer {
+        self.only_linux("landlock")?;
+        self.domains.push(domain);
+        Ok(vec![Outcome::Ok])
+    }
+
     fn socket(&mut self, id: SocketId, family: Family, protocol: Protocol, who: Who) -> Answer {
         self.machine.socket(id, family, protocol, who.uid);
         if family == Family::Inet6 && v6only_by_default(&self.machine.host).0 {
@@ -159,6 +122,15 @@ impl Backend for Modelled {
     }
 
     fn call(&mut self, id: SocketId, call: Call, who: Who) -> Answer {
+        if self.is_lite(id) {
+            return self.lite().call(id, call, who);
+        }
+        if let Some(answer) = self.special_call(id, call, who) {
+            return answer;
+        }
+        if let Some(outcome) = self.locked(id, &call) {
+            return Ok(vec![outcome]);
+        }
         let tried = &mut self.tried;
         let note = |rule: &'static Rule, finding: &Finding| {
             if let Some(tried) = tried {
@@ -169,11 +141,20 @@ impl Backend for Modelled {
     }
 
     fn settle(&mut self, id: SocketId, call: Call, outcome: Outcome, port: Option<u16>) {
+        if self.is_lite(id) {
+            return self.lite().settle(id, call, outcome, port);
+        }
+        if self.settle_special(id, call, outcome) || self.machine.get(id).is_none() {
+            return;
+        }
         let port = port.or_else(|| self.automatic_port(id, &call));
         self.machine.settle(id, call, outcome, port);
     }
 
     fn local(&mut self, id: SocketId) -> Result<(IpAddr, u32, u16), Unsupported> {
+        if self.is_lite(id) {
+            return self.lite().local(id);
+        }
         let socket = self.machine.get(id).ok_or_else(|| Unsupported("no such socket".into()))?;
         let zone = match socket.ip {
             IpAddr::V6(ip) if ip.is_unicast_link_local() => socket.device,
@@ -183,8 +164,13 @@ impl Backend for Modelled {
     }
 
     fn option(&mut self, id: SocketId, name: &str) -> Result<i64, Unsupported> {
+        if self.is_lite(id) {
+            return self.lite().option(id, name);
+        }
         let socket = self.machine.get(id).ok_or_else(|| Unsupported("no such socket".into()))?;
         let value = match name {
+            "broadcast" => socket.options.broadcast,
+            "mark" => return Ok(self.marks.iter().rev().find(|m| m.0 == id).map_or(0, |m| m.1)),
             "reuseaddr" => socket.options.reuseaddr == Some(true),
             "reuseport" => socket.options.reuseport == Some(true),
             "v6only" => socket.v6only,
@@ -198,39 +184,34 @@ impl Backend for Modelled {
     }
 
     fn close(&mut self, id: SocketId) {
-        self.machine.close(id);
+        if self.is_lite(id) {
+            self.lite().close(id);
+        } else {
+            self.machine.close(id);
+        }
+        self.specials.retain(|(special, _)| *special != id);
     }
 
     fn connect(&mut self, id: SocketId, addr: SockAddr, who: Who) -> Answer {
         self.only_linux("connect")?;
-        let call = Call::Connect(addr);
-        let possible = self.call(id, call, who)?;
-        let Some(&socket) = self.machine.get(id) else {
-            return Err(Unsupported("no such socket".into()));
-        };
-        let [outcome] = possible.as_slice() else { return Ok(possible) };
-        let is_udp = socket.protocol == Protocol::Udp;
-        match outcome {
-            Outcome::Ok if addr.family == AF_UNSPEC => {
-                self.machine.disconnect(id);
-            }
-            Outcome::Ok if is_udp => {
-                let port = self.udp_port(id);
-                self.machine.connect_udp(id, &addr, port);
-            }
-            Outcome::Ok => return self.connect_tcp(id, &addr),
-            // Past the first checks a UDP socket has its port, and a TCP socket loses what was
-            // chosen for it.
-            Outcome::Errno(errno) if is_udp && !matches!(errno, Errno::EAGAIN) && addr.len >= 2 => {
-                let port = self.udp_port(id);
-                self.machine.autobind_udp(id, port);
-            }
-            Outcome::Errno(Errno::EADDRNOTAVAIL) if !is_udp => {
-                self.machine.disconnect(id);
-            }
-            Outcome::Errno(_) => {}
+        if self.is_lite(id) {
+            return self.lite().connect(id, addr, who);
         }
-        Ok(possible)
+        let came = match self.connects(id, &addr, who)? {
+            Connects::Said(possible) => match possible.as_slice() {
+                [outcome] => Connected { outcome: *outcome, listener: None },
+                _ => return Ok(possible),
+            },
+            Connects::Accepted(listeners) => match listeners.as_slice() {
+                [listener] => Connected { outcome: Outcome::Ok, listener: Some(*listener) },
+                _ => {
+                    let why = "connect: which one of a group gets it is chance";
+                    return Err(Unsupported(why.into()));
+                }
+            },
+        };
+        self.settle_connect(id, &addr, came, None);
+        Ok(vec![came.outcome])
     }
 
     fn accept(&mut self, listener: SocketId, child: SocketId, who: Who) -> Answer {
@@ -244,41 +225,27 @@ impl Backend for Modelled {
         Ok(vec![Outcome::Errno(errno)])
     }
 
-    fn send(&mut self, id: SocketId, addr: Option<SockAddr>, _: Who) -> Answer {
+    fn send(&mut self, id: SocketId, addr: Option<SockAddr>, who: Who) -> Answer {
         self.only_linux("send")?;
-        let no = |why: &str| Err(Unsupported(format!("send: {why}")));
-        let Some(&socket) = self.machine.get(id) else { return no("no such socket") };
-        if socket.protocol == Protocol::Tcp {
-            let sent = self.machine.send_tcp(id);
-            return sent
-                .map_or_else(|| no("to where is not modelled"), |outcome| Ok(vec![outcome]));
+        if self.is_lite(id) {
+            return self.lite().send(id, addr, who);
         }
-        if let Some(errno) = self.machine.pending_error(id) {
-            return Ok(vec![Outcome::Errno(errno)]);
-        }
-        if addr.is_none() && socket.remote.is_none() {
-            return Ok(vec![Outcome::Errno(Errno::EDESTADDRREQ)]);
-        }
-        if socket.port == 0 {
-            match self.automatic_port(id, &Call::Listen(0)) {
-                Some(port) => self.machine.autobind_udp(id, port),
-                None => return Ok(vec![Outcome::Errno(Errno::EAGAIN)]),
-            }
-        }
-        match self.machine.send_udp(id, addr.as_ref()) {
-            Ok(Some(())) => Ok(vec![Outcome::Ok]),
-            Ok(None) => no("to where is not modelled"),
-            Err(missing) => no(&missing.why),
-        }
+        self.settle_send(id, addr, None, who)
     }
 
     fn receive(&mut self, id: SocketId, _: Who) -> Answer {
         self.only_linux("recv")?;
+        if self.is_lite(id) {
+            return self.lite().receive(id, Who::ROOT);
+        }
         self.machine.receive(id).ok_or_else(|| Unsupported("no such socket".into()))
     }
 
     fn shutdown(&mut self, id: SocketId, read: bool, write: bool, _: Who) -> Answer {
         self.only_linux("shutdown")?;
+        if self.is_lite(id) {
+            return self.lite().shutdown(id, read, write, Who::ROOT);
+        }
         match self.machine.shutdown(id, read, write) {
             Some(outcome) => Ok(vec![outcome]),
             None => Err(Unsupported("shutdown: what it leaves is not modelled".into())),
@@ -287,35 +254,16 @@ impl Backend for Modelled {
 
     fn peer(&mut self, id: SocketId) -> Result<Option<(IpAddr, u16)>, Unsupported> {
         self.only_linux("getpeername")?;
+        if self.is_lite(id) {
+            return self.lite().peer(id);
+        }
         let socket = self.machine.get(id).ok_or_else(|| Unsupported("no such socket".into()))?;
         Ok(socket.remote.map(|remote| (remote.ip(), remote.port())))
     }
 
     fn probe(&mut self, probe: &Probe, _: Who) -> Result<Reached, Unsupported> {
         self.only_linux("probe")?;
-        let client = Socket::new(SocketId::ASKING, probe.family, probe.protocol, 0);
-        let dst = destination(&client, &probe.addr);
-        let (src, device) = match self.way(probe, dst)? {
-            Way::Arrives(src, device) => (src, device),
-            Way::Ends(outcome) => return Ok(Reached::Nobody(outcome)),
-        };
-        let packet = Packet {
-            protocol: probe.protocol,
-            src: SocketAddr::new(src.to_canonical(), probe.src.1),
-            dst: SocketAddr::new(dst, probe.addr.port),
-            device,
-            vrf: 0,
-            broadcast: false,
-        };
-        let found = lookup(&self.machine.host, &packet)
-            .map_err(|missing| Unsupported(format!("probe: {}", missing.why)))?;
-        Ok(match found.to {
-            Receivers::One(id) => Reached::OneOf(vec![id]),
-            Receivers::OneOf(ids) => Reached::OneOf(ids),
-            Receivers::All(ids) => Reached::All(ids),
-            Receivers::Nobody if probe.protocol == Protocol::Udp => Reached::Nobody(Outcome::Ok),
-            Receivers::Nobody => Reached::Nobody(Outcome::Errno(Errno::ECONNREFUSED)),
-        })
+        self.receivers(probe)
     }
 
     fn lookup(
@@ -329,13 +277,7 @@ impl Backend for Modelled {
         let found = found.map_err(|missing| Unsupported(format!("lookup: {}", missing.why)))?;
         let of = |id: &SocketId| self.machine.get(*id).is_some_and(|s| s.state == State::Listen);
         let listens = !found.to.ids().is_empty() && found.to.ids().iter().all(of);
-        let reached = match found.to {
-            Receivers::One(id) => Reached::OneOf(vec![id]),
-            Receivers::OneOf(ids) => Reached::OneOf(ids),
-            Receivers::All(ids) => Reached::All(ids),
-            Receivers::Nobody => Reached::Nobody(Outcome::Ok),
-        };
-        Ok((reached, listens))
+        Ok((Reached::of(found.to, Outcome::Ok), listens))
     }
 
     fn device(&mut self, name: &str) -> Option<u32> {
@@ -346,15 +288,24 @@ impl Backend for Modelled {
         if let Some(outcome) = refused_sysctl(&self.machine.host, key, value) {
             return Ok(vec![outcome]);
         }
+        if let Some(lite) = &mut self.lite {
+            lite.sysctl(key, value)?;
+        }
         self.world.sysctl(&mut self.machine.host, key, value)?;
         Ok(vec![Outcome::Ok])
     }
 
     fn command(&mut self, command: &str) -> Result<(), Unsupported> {
+        if let Some(lite) = &mut self.lite {
+            lite.command(command)?;
+        }
         self.world.command(&mut self.machine.host, command)
     }
 
     fn sleep(&mut self, milliseconds: u64) {
+        if let Some(lite) = &mut self.lite {
+            lite.sleep(milliseconds);
+        }
         self.world.sleep(&mut self.machine.host, milliseconds);
     }
 

@@ -13,8 +13,9 @@ use crate::{Errno, Host, Outcome, RouteKind};
 
 /// How a packet fares.
 pub(super) enum Way {
-    /// It reaches the socket layer, from this address and on this interface.
-    Arrives(IpAddr, u32),
+    /// It reaches the socket layer, from this address and on this interface; whether it is for
+    /// everybody there.
+    Arrives(IpAddr, u32, bool),
     /// It ends before, and the client gets this.
     Ends(Outcome),
 }
@@ -147,7 +148,9 @@ impl World {
             _ => false,
         };
         match back {
-            Some(Leads::Over(device)) if passes && device == "v0" => Ok(Way::Arrives(src, v0)),
+            Some(Leads::Over(device)) if passes && device == "v0" => {
+                Ok(Way::Arrives(src, v0, false))
+            }
             Some(Leads::Over(_)) if passes => {
                 Err(Unsupported("an answer that takes another way".into()))
             }

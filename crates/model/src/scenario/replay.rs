@@ -10,11 +10,14 @@ use alloc::{
 use core::net::IpAddr;
 
 use super::{
-    Backend, Unsupported, Who,
+    Backend, Special, Unsupported, Who,
     arguments::{expected, who},
     format::{Scenario, Step, Value},
 };
-use crate::{AF_UNSPEC, Call, Family, Outcome, Protocol, SockAddr, SocketId};
+use crate::{AF_INET, AF_INET6, AF_UNSPEC, Call, Family, Outcome, Protocol, SockAddr, SocketId};
+
+/// `AF_UNIX` of Linux.
+const AF_UNIX: u16 = 1;
 
 /// How one step ended.
 #[derive(Clone, Debug, PartialEq)]
@@ -111,6 +114,10 @@ impl<'a, B: Backend> Replay<'a, B> {
                     (_, Some(failed)) => return Ok(Done::Answer(vec![failed])),
                     (id, None) => id,
                 };
+                if step.op == "setopt" && step.name.as_deref() == Some("mark") {
+                    let value = step.value.as_ref().and_then(Value::int).unwrap_or(0);
+                    return self.backend.mark(id, value, who).map(Done::Answer);
+                }
                 let call = match step.op.as_str() {
                     "bind" => Call::Bind(self.address(step)?),
                     "listen" => Call::Listen(step.backlog.unwrap_or(1) as i32),
@@ -181,6 +188,10 @@ impl<'a, B: Backend> Replay<'a, B> {
                 self.backend.command(step.cmd.as_deref().unwrap_or_default())?;
                 Ok(Done::Nothing)
             }
+            "landlock" => {
+                let domain = super::arguments::landlock(step)?;
+                self.backend.landlock(domain).map(Done::Answer)
+            }
             "sleep" => {
                 let seconds = match step.seconds {
                     Some(Value::Float(seconds)) => seconds,
@@ -239,26 +250,30 @@ impl<'a, B: Backend> Replay<'a, B> {
         if let Some(&(id, _)) = self.names.get(&name) {
             return Ok((id, None));
         }
-        let family = match step.family.as_deref() {
-            Some("inet") | None => Family::Inet,
-            Some("inet6") => Family::Inet6,
-            Some(other) => return Err(Unsupported(format!("family {other}"))),
-        };
-        let protocol = match (step.kind.as_deref(), step.proto.as_deref()) {
-            (Some("stream") | None, None | Some("tcp")) => Protocol::Tcp,
-            (Some("dgram"), None | Some("udp")) => Protocol::Udp,
-            (kind, proto) => {
-                let words = [kind.unwrap_or_default(), proto.unwrap_or_default()];
-                return Err(Unsupported(format!("socket {}", words.join(" ").trim())));
+        let id = self.new_id();
+        let (family, made) = match kind_of(step)? {
+            Kind::Usual(family, protocol) => {
+                (family, self.backend.socket(id, family, protocol, who)?)
+            }
+            Kind::Special(special) => {
+                let family = match special.domain {
+                    AF_INET6 => Family::Inet6,
+                    _ => Family::Inet,
+                };
+                (family, self.backend.special(id, special, who)?)
             }
         };
-        let id = self.new_id();
-        let made = self.backend.socket(id, family, protocol, who)?;
         if let [failed @ Outcome::Errno(_)] = made.as_slice() {
             return Ok((id, Some(*failed)));
         }
         self.names.insert(name, (id, family));
         for (option, value) in &step.opts {
+            if option == "mark" {
+                match self.backend.mark(id, value.int().unwrap_or(0), who)?.as_slice() {
+                    [failed @ Outcome::Errno(_)] => return Ok((id, Some(*failed))),
+                    _ => continue,
+                }
+            }
             let call = Call::SetOption(self.sock_option(option, value)?);
             let possible = self.backend.call(id, call, who)?;
             let [only] = possible.as_slice() else {
@@ -322,6 +337,49 @@ impl<'a, B: Backend> Replay<'a, B> {
         self.next_id += 1;
         SocketId(self.next_id)
     }
+}
+
+/// What kind of socket a step makes.
+enum Kind {
+    Usual(Family, Protocol),
+    Special(Special),
+}
+
+fn kind_of(step: &Step) -> Result<Kind, Unsupported> {
+    let family = match step.family.as_deref() {
+        Some("inet") | None => Some(Family::Inet),
+        Some("inet6") => Some(Family::Inet6),
+        Some("unix" | "unspec") => None,
+        Some(other) => return Err(Unsupported(format!("family {other}"))),
+    };
+    match (family, step.kind.as_deref(), step.proto.as_deref()) {
+        (Some(family), Some("stream") | None, None | Some("tcp")) => {
+            return Ok(Kind::Usual(family, Protocol::Tcp));
+        }
+        (Some(family), Some("dgram"), None | Some("udp")) => {
+            return Ok(Kind::Usual(family, Protocol::Udp));
+        }
+        _ => {}
+    }
+    let (kind, proto) = (step.kind.as_deref().unwrap_or("stream"), step.proto.as_deref());
+    let unsupported = || {
+        let words = [kind, proto.unwrap_or_default()];
+        Unsupported(format!("socket {}", words.join(" ").trim()))
+    };
+    let (_, kind) = Special::KINDS.iter().find(|k| k.0 == kind).ok_or_else(unsupported)?;
+    let protocol = match proto {
+        None => 0,
+        // The same word for both families.
+        Some("icmp") if family == Some(Family::Inet6) => 58,
+        Some(name) => Special::PROTOCOLS.iter().find(|p| p.0 == name).ok_or_else(unsupported)?.1,
+    };
+    let domain = match (family, step.family.as_deref()) {
+        (Some(Family::Inet), _) => AF_INET,
+        (Some(Family::Inet6), _) => AF_INET6,
+        (None, Some("unix")) => AF_UNIX,
+        (None, _) => AF_UNSPEC,
+    };
+    Ok(Kind::Special(Special { domain, kind: *kind, protocol }))
 }
 
 fn compare(step: &Step, possible: &[Outcome]) -> StepResult {

@@ -430,7 +430,13 @@ fn other_calls() -> Vec<Request> {
     ];
     let connects = connects().into_iter().map(Call::Connect);
     let calls = options.map(Call::SetOption).into_iter().chain([Call::Listen(1)]).chain(connects);
-    let changes: [fn(&mut Socket); 11] = [
+    let changes: [fn(&mut Socket); 12] = [
+        |s| {
+            let mapped = std::net::Ipv4Addr::LOCALHOST.to_ipv6_mapped();
+            if s.family == Family::Inet6 {
+                (s.ip, s.port) = (mapped.into(), 8080);
+            }
+        },
         |s| s.options.broadcast = true,
         |s| {
             let remote = std::net::SocketAddr::from(([127, 0, 0, 1], 80));

@@ -5,9 +5,11 @@
 
 mod address;
 mod option;
+mod poll;
 
 pub use address::Address;
 pub use option::SocketOption;
+pub use poll::Poll;
 
 use std::mem::{self, MaybeUninit};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
@@ -257,6 +259,18 @@ impl Socket {
     /// # Errors
     /// What the kernel answered.
     pub fn set_send_timeout(&self, timeout: Duration) -> Result<(), Errno> {
+        self.set_timeout(libc::SO_SNDTIMEO, timeout)
+    }
+
+    /// Sets `SO_RCVTIMEO`: how long recv(2) of a blocking socket waits, for ever if zero.
+    ///
+    /// # Errors
+    /// What the kernel answered.
+    pub fn set_receive_timeout(&self, timeout: Duration) -> Result<(), Errno> {
+        self.set_timeout(libc::SO_RCVTIMEO, timeout)
+    }
+
+    fn set_timeout(&self, option: i32, timeout: Duration) -> Result<(), Errno> {
         let value = libc::timeval {
             tv_sec: timeout.as_secs() as libc::time_t,
             tv_usec: timeout.subsec_micros() as libc::suseconds_t,
@@ -267,7 +281,7 @@ impl Socket {
             libc::setsockopt(
                 self.raw(),
                 libc::SOL_SOCKET,
-                libc::SO_SNDTIMEO,
+                option,
                 (&raw const value).cast(),
                 length,
             )

@@ -9,7 +9,9 @@ use super::{
     tcp::filed_at_v4,
 };
 use crate::{
-    Family, Found, Missing, Receivers, Socket, State, linux::LOOKUP_PREFERS_DEVICE, lookup::plain,
+    FactKey, Family, Found, Membership, Missing, Receivers, Socket, State,
+    linux::{LOOKUP_PREFERS_DEVICE, LOOKUP_UDP_CONNECTIONS},
+    lookup::plain,
 };
 
 pub(super) fn lookup(asked: &Listening<'_>) -> Result<Found, Missing> {
@@ -21,6 +23,9 @@ pub(super) fn lookup(asked: &Listening<'_>) -> Result<Found, Missing> {
         IpAddr::V4(_) => Family::Inet.unspecified(),
         IpAddr::V6(_) => Family::Inet6.unspecified(),
     };
+    if let Some(socket) = connected(asked, dst)? {
+        return Ok(Found { to: Receivers::One(socket.id), by: &CONNECTED });
+    }
     let groups = &asked.host.sockets.groups_with_connections;
     let first = scan(candidates(asked, dst)?, asked.sockets, groups)?;
     if let Some(best) = &first
@@ -36,6 +41,23 @@ pub(super) fn lookup(asked: &Listening<'_>) -> Result<Found, Missing> {
         Some(best) => Ok(Found { to: best.to, by: &WILDCARD }),
         None => Ok(Found { to: Receivers::Nobody, by: &NOBODY }),
     }
+}
+
+/// The socket of a connection between the two ends of the packet, the newest if there are several.
+/// Only those that were seen to be connected have a place there.
+fn connected<'a>(asked: &Listening<'a>, dst: IpAddr) -> Result<Option<&'a Socket>, Missing> {
+    let between =
+        |s: &&Socket| s.met != 0 && s.remote.is_some() && plain(s.ip) == dst && hears(asked, s);
+    let mut best: Option<&Socket> = None;
+    for socket in asked.of_protocol().filter(between) {
+        if best.is_none_or(|b| socket.met > b.met)
+            && asked.on_device(socket)?
+            && super::has(asked.host, &LOOKUP_UDP_CONNECTIONS)?
+        {
+            best = Some(socket);
+        }
+    }
+    Ok(best)
 }
 
 /// The sockets of the list of one address that fit, with their scores.
@@ -61,12 +83,14 @@ fn score(asked: &Listening<'_>, socket: &Socket, at: IpAddr) -> Result<Option<u8
     }
     let device = socket.device != 0 && super::has(asked.host, &LOOKUP_PREFERS_DEVICE)?;
     let connected = socket.remote.is_some();
+    // The address of a connection that was taken apart is compared as before, the port is not.
+    let near = !v4 && socket.heard.is_some();
     Ok(Some(match v4 {
         true => {
             let family = if socket.family == Family::Inet { 2 } else { 1 };
             family + 4 * u8::from(device) + 8 * u8::from(connected)
         }
-        false => 1 + u8::from(device) + 2 * u8::from(connected),
+        false => 1 + u8::from(device) + 2 * u8::from(connected) + u8::from(near),
     }))
 }
 
@@ -75,15 +99,31 @@ fn hears(asked: &Listening<'_>, socket: &Socket) -> bool {
     let src = asked.packet.src;
     let from =
         |r: core::net::SocketAddr| r.port() == src.port() && plain(r.ip()) == plain(src.ip());
-    socket.remote.is_none_or(from)
+    let heard = |ip: IpAddr| src.is_ipv4() || ip == src.ip();
+    socket.remote.is_none_or(from) && socket.heard.is_none_or(heard)
 }
 
-/// Groups do not matter here.
+fn joined(socket: &Socket) -> Missing {
+    Missing::new(
+        FactKey::SocketOptions(socket.id),
+        "whether the IPv6 socket joined the IPv4 group is not shown",
+        "try it",
+    )
+}
+
+/// Groups of `SO_REUSEPORT` do not matter here.
 fn everybody(asked: &Listening<'_>) -> Result<Found, Missing> {
     let dst = plain(asked.packet.dst.ip());
     let mut fitting = Vec::new();
     for socket in asked.of_protocol().filter(|s| hears(asked, s)) {
         let ip = plain(socket.ip);
+        // A group of IPv4 reaches an IPv6 socket only if that joined it, which nothing shows.
+        if dst.is_ipv4() && dst.is_multicast() && socket.family == Family::Inet6 {
+            match socket.group {
+                Membership::Unseen if !socket.v6only => return Err(joined(socket)),
+                _ => continue,
+            }
+        }
         let family = match dst {
             IpAddr::V4(_) => !socket.v6only && (ip.is_ipv4() || ip.is_unspecified()),
             IpAddr::V6(_) => socket.family == Family::Inet6 && ip.is_ipv6(),

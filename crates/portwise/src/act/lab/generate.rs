@@ -9,6 +9,8 @@ use portwise_model::{
 
 use super::script::Op;
 
+mod packets;
+
 /// A small generator of random numbers (xorshift64*): fast, and the same everywhere.
 #[derive(Clone)]
 pub(super) struct Random(u64);
@@ -96,6 +98,8 @@ pub(super) struct Generator<'a> {
     left: usize,
     /// How many sockets are asked to listen at the end.
     more: usize,
+    /// Of how many packets and connections it is asked at the end who gets them.
+    asks: usize,
     /// Calls already decided on.
     queue: Vec<Op>,
     main_port: u16,
@@ -114,6 +118,10 @@ enum Turn {
     Reuse,
     /// Sockets stay bound to a device that does not exist.
     GoneDevice,
+    /// Packets and connections are sent to them.
+    Talk,
+    /// Many UDP sockets share a port.
+    Crowd,
 }
 
 impl<'a> Generator<'a> {
@@ -126,23 +134,43 @@ impl<'a> Generator<'a> {
             0..4 => Turn::NarrowRange,
             4..10 => Turn::Reuse,
             10 => Turn::GoneDevice,
+            11..15 => Turn::Talk,
+            15 => Turn::Crowd,
             _ => Turn::Any,
         };
         let (left, more) = if turn == Turn::Reuse { (left.max(3), 4) } else { (left, 0) };
         let last = cast.people[random.below(cast.people.len())];
         let queue = Vec::new();
-        Generator { random, cast, next_id: 1, left, more, queue, main_port, turn, last }
+        let asks = 0;
+        let mut made =
+            Generator { random, cast, next_id: 1, left, more, asks, queue, main_port, turn, last };
+        (made.left, made.asks) = made.size(turn, left);
+        made
     }
 
     /// The next call, or `None` at the end.
     pub(super) fn next(&mut self, machine: &Machine) -> Option<Op> {
-        if let Some(op) = self.queue.pop() {
-            return Some(op);
+        while let Some(op) = self.queue.pop() {
+            let waits_at = machine.oldest_waiting();
+            if let Some(op) = packets::accepting(op, waits_at) {
+                return Some(op);
+            }
         }
         let sockets = machine.sockets();
+        if self.turn == Turn::Talk && self.random.chance(15) {
+            if let Some(op) = self.ask(machine) {
+                return Some(op);
+            }
+        }
         if !sockets.is_empty() && self.random.chance(30) {
             let socket = sockets[self.random.below(sockets.len())];
             if let Some(op) = self.again(&socket, machine) {
+                return Some(op);
+            }
+        }
+        while self.left == 0 && self.asks > 0 {
+            self.asks -= 1;
+            if let Some(op) = self.ask(machine) {
                 return Some(op);
             }
         }
@@ -153,7 +181,10 @@ impl<'a> Generator<'a> {
             return Some(Op::Call { id: socket.id, call: Call::Listen(1), who });
         }
         self.left -= 1;
-        Some(self.fresh_socket())
+        Some(match self.turn {
+            Turn::Crowd => self.one_of_a_crowd(),
+            _ => self.fresh_socket(),
+        })
     }
 
     /// Often the one who called last: changing costs two system calls.
@@ -202,7 +233,7 @@ impl<'a> Generator<'a> {
             Turn::NarrowRange => options.push(SockOption::LocalPortRange(40000, 40000)),
             Turn::Reuse => return vec![SockOption::ReuseAddr(true)],
             Turn::GoneDevice if r.chance(50) => return options,
-            Turn::GoneDevice | Turn::Any => {}
+            Turn::GoneDevice | Turn::Any | Turn::Talk | Turn::Crowd => {}
         }
         if r.chance(45) {
             options.push(SockOption::ReuseAddr(true));

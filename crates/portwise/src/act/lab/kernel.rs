@@ -6,27 +6,29 @@ use portwise_model::{
     CAP_NET_ADMIN, CAP_NET_BIND_SERVICE, CAP_NET_RAW, Call, Family, Kernel, Outcome, Protocol,
     SockAddr, SocketId, Version,
     scenario::{
-        Answer, Backend, Scenario, Unsupported, Who,
+        Answer, Backend, Domain, Probe, Reached, Scenario, Special, Unsupported, Who,
         format::{Setup, Value},
     },
 };
 use portwise_sys::{
     Errno,
     caps::{self, SETUID},
+    landlock,
     sock::{Socket, SocketOption},
     sockdiag::AF_INET,
 };
 
 use super::{
-    Trouble,
+    Trouble, arrive,
     live::{self, Live, SOCK_DGRAM, SOCK_STREAM},
     room::{self, Room},
 };
 
-/// How long a connection may take to be made.
-const CONNECT: Duration = Duration::from_millis(1500);
 /// How long a connection that was made may take to be there for accept(2).
 const ACCEPT: Duration = Duration::from_millis(500);
+
+/// How long a packet may take to be there.
+const RECEIVE: Duration = Duration::from_millis(300);
 
 /// The number of the first port that a variable gets. Every port of a fresh namespace is free.
 const FIRST_PORT: u16 = 20000;
@@ -117,6 +119,81 @@ impl Backend for Running {
         answer(self.live.socket(id, family, protocol, who))
     }
 
+    fn special(&mut self, id: SocketId, special: Special, who: Who) -> Answer {
+        let who = self.played_by(who)?;
+        answer(self.live.special(id, special, who))
+    }
+
+    fn mark(&mut self, id: SocketId, value: i64, who: Who) -> Answer {
+        let who = self.played_by(who)?;
+        answer(self.live.mark(id, value as i32, who))
+    }
+
+    fn send(&mut self, id: SocketId, addr: Option<SockAddr>, who: Who) -> Answer {
+        let who = self.played_by(who)?;
+        answer(self.live.send(id, addr, b"portwise", who))
+    }
+
+    fn receive(&mut self, id: SocketId, who: Who) -> Answer {
+        let who = self.played_by(who)?;
+        answer(self.live.receive(id, RECEIVE, who))
+    }
+
+    fn shutdown(&mut self, id: SocketId, read: bool, write: bool, who: Who) -> Answer {
+        let who = self.played_by(who)?;
+        answer(self.live.shutdown(id, read, write, who))
+    }
+
+    fn peer(&mut self, id: SocketId) -> Result<Option<(IpAddr, u16)>, Unsupported> {
+        let (_, socket) = self.existing(id)?;
+        match socket.peer_address() {
+            Ok(name) => Ok(name.to_socket_addr().map(|name| (name.ip(), name.port()))),
+            Err(Errno::ENOTCONN) => Ok(None),
+            Err(errno) => Err(Unsupported(format!("getpeername: {errno}"))),
+        }
+    }
+
+    fn probe(&mut self, probe: &Probe, _: Who) -> Result<Reached, Unsupported> {
+        self.live.become_home();
+        let client = match probe.from_peer {
+            false => arrive::client(probe),
+            true => self
+                .room
+                .in_peer(|| arrive::client(probe))
+                .ok_or_else(|| Unsupported("a probe from a peer that is not there".into()))?,
+        };
+        let reached = client.and_then(|client| self.live.probe_from(client, probe));
+        let reached = reached.map_err(|errno| Unsupported(format!("a client: {errno}")))?;
+        Ok(match reached {
+            arrive::Reached::Sockets(ids) if ids.is_empty() => Reached::Nobody(Outcome::Ok),
+            arrive::Reached::Sockets(ids) if ids.len() == 1 => Reached::OneOf(ids),
+            arrive::Reached::Sockets(ids) => Reached::All(ids),
+            arrive::Reached::Told(errno) => match answer(Err(errno))?.first() {
+                Some(outcome) => Reached::Nobody(*outcome),
+                None => Reached::Nobody(Outcome::Ok),
+            },
+        })
+    }
+
+    fn landlock(&mut self, domain: Domain) -> Answer {
+        self.live.become_home();
+        let right = |name: &String| match name.as_str() {
+            "bind_tcp" => Ok(landlock::BIND_TCP),
+            "connect_tcp" => Ok(landlock::CONNECT_TCP),
+            other => Err(Unsupported(format!("Landlock right {other}"))),
+        };
+        let mut all = 0;
+        for name in &domain.handled {
+            all |= right(name)?;
+        }
+        let mut allowed = Vec::new();
+        for (name, port) in &domain.rules {
+            allowed.push((right(name)?, *port));
+        }
+        let done = caps::set_no_new_privs().and_then(|()| landlock::restrict_tcp(all, &allowed));
+        answer(done)
+    }
+
     fn call(&mut self, id: SocketId, call: Call, who: Who) -> Answer {
         let who = self.played_by(who)?;
         answer(self.live.call(id, call, who))
@@ -166,11 +243,7 @@ impl Backend for Running {
 
     fn connect(&mut self, id: SocketId, addr: SockAddr, who: Who) -> Answer {
         let who = self.played_by(who)?;
-        let limited = self.existing(id)?.1.set_send_timeout(CONNECT);
-        limited.map_err(|errno| Unsupported(format!("SO_SNDTIMEO: {errno}")))?;
-        let connected = self.live.connect(id, addr, who);
-        // The time ran out here. Left alone the kernel goes on asking, for two minutes.
-        answer(connected.map_err(|e| if e == Errno::EINPROGRESS { Errno::ETIMEDOUT } else { e }))
+        answer(self.live.connect(id, addr, who))
     }
 
     fn accept(&mut self, listener: SocketId, child: SocketId, who: Who) -> Answer {

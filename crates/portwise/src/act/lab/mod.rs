@@ -4,6 +4,7 @@
 //! Each worker thread has a network namespace of its own, made as `world` says; scenario n of a
 //! seed is the same on every machine and with every number of workers.
 
+mod arrive;
 mod generate;
 mod kernel;
 mod live;
@@ -26,12 +27,13 @@ use std::{
 };
 
 use portwise_model::{
-    Host, Kernel, Outcome, Rule,
+    Choice, Host, Kernel, Rule,
     scenario::{Scenario, Who, World, host_of},
 };
 
 use generate::{Cast, Generator};
 use live::Live;
+pub use play::Came;
 use play::{Played, play};
 pub use probe::{Probed, probe};
 pub use recorded::{Replayed, replay};
@@ -62,8 +64,14 @@ pub struct Summary {
     pub open: u64,
     /// Scenarios with such a call.
     pub open_scenarios: u64,
-    /// Connections made.
+    /// Calls of `connect`.
     pub connections: u64,
+    /// Packets of which it was asked who gets them.
+    pub packets: u64,
+    /// Connections and packets that one socket of a group got, and the model allows each.
+    pub ties: u64,
+    /// By step of the lookup: how many packets and connections it decided.
+    pub lookups: Vec<(&'static Choice, u64)>,
     /// Disagreements that did not come again when the scenario was repeated.
     pub passing: u64,
     /// By rule: in how many scenarios it stopped a call, and in how many it let one pass.
@@ -86,9 +94,9 @@ pub struct Found {
     /// The scenario, with the kernel's answers.
     pub scenario: Scenario,
     /// What the kernel answered last.
-    pub observed: Outcome,
+    pub observed: Came,
     /// What the model allows there.
-    pub allowed: Vec<Outcome>,
+    pub allowed: Vec<Came>,
 }
 
 /// Why the laboratory cannot work here.
@@ -206,6 +214,15 @@ impl Shared<'_> {
             }
             return Ok(None);
         }
+        if std::env::var_os("LK_DEBUG").is_some() {
+            let m = played.mismatch.as_ref().expect("one");
+            eprintln!(
+                "{number}: {:?} allowed {:?} for {:?}",
+                m.observed,
+                m.allowed,
+                played.ops.last()
+            );
+        }
         for _ in 0..3 {
             live.sweep().map_err(|e| Trouble(e.to_string()))?;
             let again = room.random(live, seed)?;
@@ -292,6 +309,11 @@ impl Summary {
         self.open += played.open;
         self.open_scenarios += u64::from(played.open > 0);
         self.connections += played.connections;
+        self.packets += played.packets;
+        self.ties += played.ties;
+        for &choice in &played.found {
+            self.count_lookup(choice, 1);
+        }
         // A rule counts once a scenario for each way. Rules are told apart by where they stand.
         let mut seen: Vec<(&'static Rule, bool)> = Vec::with_capacity(64);
         for &(rule, stopped) in &played.tried {
@@ -310,12 +332,24 @@ impl Summary {
         }
     }
 
+    fn count_lookup(&mut self, choice: &'static Choice, times: u64) {
+        match self.lookups.iter_mut().find(|(c, _)| std::ptr::eq(*c, choice)) {
+            Some((_, all)) => *all += times,
+            None => self.lookups.push((choice, times)),
+        }
+    }
+
     fn add(&mut self, other: Summary) {
         self.scenarios += other.scenarios;
         self.calls += other.calls;
         self.open += other.open;
         self.open_scenarios += other.open_scenarios;
         self.connections += other.connections;
+        self.packets += other.packets;
+        self.ties += other.ties;
+        for (choice, times) in other.lookups {
+            self.count_lookup(choice, times);
+        }
         self.passing += other.passing;
         for (rule, stopped, passed) in other.rules {
             match self.rules.iter_mut().find(|(r, ..)| std::ptr::eq(*r, rule)) {

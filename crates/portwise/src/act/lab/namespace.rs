@@ -1,14 +1,25 @@
 //! Makes the namespaces in which scenarios play.
 
 use portwise_model::{CapSet, scenario::Who};
+use std::{
+    net::{IpAddr, SocketAddr, SocketAddrV6},
+    time::{Duration, Instant},
+};
+
 use portwise_sys::{
     Errno, Error, caps,
     ns::{self, IdMap, Kind},
     proc::Proc,
     rtnetlink::RtNetlink,
+    sock::{Address, Socket},
+    sockdiag::{AF_INET, AF_INET6},
 };
 
-use super::{Trouble, world};
+use super::{
+    Trouble,
+    live::{SOCK_NONBLOCK, SOCK_STREAM},
+    world,
+};
 
 /// Makes sure that this process may make network namespaces, and returns who it is: a process
 /// without the right for it moves into a user namespace of its own, where it has one uid and
@@ -36,7 +47,43 @@ pub(super) fn enter(inside: Option<u32>) -> Result<Who, Trouble> {
 /// Gives this thread a fresh network namespace with the devices and addresses of [`world`].
 pub(super) fn build() -> Result<(), Trouble> {
     fresh()?;
-    furnish().map_err(|e| Trouble(format!("the namespace could not be set up: {e}")))
+    furnish().map_err(|e| Trouble(format!("the namespace could not be set up: {e}")))?;
+    answering()
+}
+
+/// Waits until every address answers: one of IPv6 is made ready some milliseconds after it is
+/// there.
+fn answering() -> Result<(), Trouble> {
+    let linked = world::ADDRESSES.iter().filter(|a| world::LINKED.contains(&a.0));
+    for (device, ip, ..) in linked {
+        let trouble = |why: String| Trouble(format!("{ip} on {device} does not answer: {why}"));
+        let ip: IpAddr = ip.parse().expect("an address written here");
+        let mut net = RtNetlink::open().map_err(|e| Trouble(e.to_string()))?;
+        let zone = index(&mut net, device).map_err(|e| Trouble(e.to_string()))?;
+        let to = match ip {
+            IpAddr::V4(ip) => SocketAddr::new(ip.into(), 1),
+            IpAddr::V6(ip) if ip.is_unicast_link_local() => {
+                SocketAddrV6::new(ip, 1, 0, zone).into()
+            }
+            ip => SocketAddr::new(ip, 1),
+        };
+        answers(to, Duration::from_secs(10)).map_err(|errno| trouble(errno.to_string()))?;
+    }
+    Ok(())
+}
+
+/// Waits until a connection to an address of this host is refused, and not lost.
+pub(super) fn answers(to: SocketAddr, limit: Duration) -> Result<(), Errno> {
+    let end = Instant::now() + limit;
+    let family = if to.is_ipv4() { AF_INET } else { AF_INET6 };
+    loop {
+        let client = Socket::new(family.into(), SOCK_STREAM | SOCK_NONBLOCK, 0)?;
+        match client.connect_within(&Address::new(to), Duration::from_millis(50)) {
+            Ok(()) | Err(Errno::ECONNREFUSED) => return Ok(()),
+            Err(_) if Instant::now() < end => std::thread::sleep(Duration::from_millis(1)),
+            Err(errno) => return Err(errno),
+        }
+    }
 }
 
 /// Gives this thread a fresh network namespace.

@@ -71,6 +71,11 @@ impl Room {
         if setup.veth {
             self.link_peer().map_err(failed)?;
         }
+        if setup.veth {
+            let own = Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1);
+            // Without IPv6 there is nothing to wait for.
+            let _ = namespace::answers((own, 1).into(), Duration::from_secs(2));
+        }
         for name in &setup.devs {
             self.add_pair(name).map_err(failed)?;
         }
@@ -131,6 +136,11 @@ impl Room {
     /// A tool that is missing, or any other failure: the surroundings are not as asked for.
     pub(super) fn run(&self, command: &str) -> Result<(), Unsupported> {
         run(command, None)
+    }
+
+    /// Does something in the peer namespace; `None` if there is none.
+    pub(super) fn in_peer<T: Send>(&self, work: impl FnOnce() -> T + Send) -> Option<T> {
+        in_namespace(&self.peer.as_ref()?.namespace, work).ok()
     }
 
     /// The index of the interface with this name.

@@ -6,12 +6,12 @@ use portwise_model::{
     AF_INET, AF_INET6, AF_UNSPEC, CAP_NET_ADMIN, CAP_NET_BIND_SERVICE, CAP_NET_RAW, Call, Cap,
     Family, Outcome, Protocol, SockAddr, SockOption, SocketId,
     scenario::{
-        Scenario, Who,
+        Probe, Scenario, Who,
         format::{Setup, Step, Value},
     },
 };
 
-use super::play::Played;
+use super::play::{Came, Played};
 
 /// One call.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -20,12 +20,20 @@ pub(super) enum Op {
     Socket { id: SocketId, family: Family, protocol: Protocol, who: Who },
     /// `bind(2)`, `listen(2)` or `setsockopt(2)`.
     Call { id: SocketId, call: Call, who: Who },
-    /// `connect(2)` of a TCP socket to a listener.
+    /// `connect(2)`, and who has the connection then; with `AF_UNSPEC` it takes one apart.
     Connect { id: SocketId, addr: SockAddr, who: Who },
     /// `accept(2)`.
     Accept { listener: SocketId, child: SocketId, who: Who },
     /// `close(2)`.
     Close { id: SocketId },
+    /// A client made for it connects or sends: who gets it.
+    Probe(Probe),
+    /// `sendto(2)` of a UDP socket, or `send(2)`: who gets it.
+    Send { id: SocketId, addr: Option<SockAddr>, who: Who },
+    /// `shutdown(2)`.
+    Shutdown { id: SocketId, read: bool, write: bool, who: Who },
+    /// `getsockname(2)`.
+    Name { id: SocketId },
 }
 
 impl Op {
@@ -35,8 +43,12 @@ impl Op {
             Op::Socket { id, .. }
             | Op::Call { id, .. }
             | Op::Connect { id, .. }
+            | Op::Send { id, .. }
+            | Op::Shutdown { id, .. }
+            | Op::Name { id }
             | Op::Close { id } => id,
             Op::Accept { listener, .. } => listener,
+            Op::Probe(_) => SocketId::ASKING,
         }
     }
 }
@@ -49,42 +61,65 @@ pub(super) fn to_scenario(
     devices: &BTreeMap<u32, String>,
     played: &Played,
 ) -> Scenario {
-    let mut steps: Vec<Step> =
-        played.ops.iter().map(|(op, outcome)| step(op, *outcome, devices)).collect();
-    for ((op, outcome), step) in played.ops.iter().zip(&mut steps) {
-        name_chosen_port(op, *outcome, step, &played.chosen);
+    let mut steps = Vec::new();
+    for (op, came) in &played.ops {
+        let mut step = step(op, came, devices);
+        name_chosen_port(op, came, &mut step, &played.chosen);
+        steps.push(step);
+        // A connection that was made is there for the listener to accept, a packet to be read.
+        if let (Op::Send { .. }, Came::Reached(ids)) = (op, came) {
+            steps.extend(ids.iter().map(|id| receive(*id)));
+        }
     }
     Scenario { id, kernels: vec![kernel], setup: setup.clone(), steps, ..Scenario::default() }
 }
 
+fn receive(id: SocketId) -> Step {
+    Step { op: "recv".into(), socket: Some(format!("s{}", id.0)), ..Step::default() }
+}
+
 /// A port that the kernel chose is another one next time: it gets a name where it is chosen,
 /// and the name stands where it is connected to.
-fn name_chosen_port(op: &Op, outcome: Outcome, step: &mut Step, chosen: &[(SocketId, u16)]) {
+fn name_chosen_port(op: &Op, came: &Came, step: &mut Step, chosen: &[(SocketId, u16)]) {
     let name = |id: SocketId| format!("P{}", id.0);
+    let made = !matches!(came, Came::Said(Outcome::Errno(_)));
     match *op {
         Op::Call { id, call: Call::Bind(SockAddr { port: 0, .. }) | Call::Listen(_), .. }
-            if outcome == Outcome::Ok && chosen.iter().any(|c| c.0 == id) =>
+        | Op::Connect { id, .. }
+        | Op::Send { id, .. }
+            if made && chosen.iter().any(|c| c.0 == id) =>
         {
             step.save_port = Some(name(id));
         }
-        Op::Connect { addr, .. } => {
-            if let Some((id, _)) = chosen.iter().find(|c| c.1 == addr.port) {
-                step.port = Some(Value::Text(name(*id)));
-            }
-        }
         _ => {}
+    }
+    if let Came::Named(_, port) = came
+        && chosen.iter().any(|c| c.1 == *port)
+    {
+        step.expect_port = Some(Value::from("nonzero"));
+    }
+    let to = match *op {
+        Op::Connect { addr, .. } | Op::Send { addr: Some(addr), .. } => addr.port,
+        Op::Probe(probe) => probe.addr.port,
+        _ => return,
+    };
+    if let Some((id, _)) = chosen.iter().find(|c| c.1 == to) {
+        step.port = Some(Value::Text(name(*id)));
     }
 }
 
-fn step(op: &Op, outcome: Outcome, devices: &BTreeMap<u32, String>) -> Step {
-    let expect = Some(Value::from(outcome.name()));
+fn step(op: &Op, came: &Came, devices: &BTreeMap<u32, String>) -> Step {
+    let expect = Some(Value::from(match came {
+        Came::Said(outcome) => outcome.name(),
+        Came::Reached(_) | Came::Named(..) => "ok",
+    }));
     let on = |id: SocketId| Some(format!("s{}", id.0));
     match *op {
         Op::Socket { id, family, protocol, who } => Step {
             op: "socket".into(),
             socket: on(id),
             family: Some(family_name(family).into()),
-            kind: Some(if protocol == Protocol::Tcp { "stream" } else { "dgram" }.into()),
+            kind: Some(kind_name(protocol).into()),
             expect,
             ..asked_by(who)
         },
@@ -120,7 +155,53 @@ fn step(op: &Op, outcome: Outcome, devices: &BTreeMap<u32, String>) -> Step {
             ..asked_by(who)
         },
         Op::Close { id } => Step { op: "close".into(), socket: on(id), ..Step::default() },
+        Op::Probe(probe) => probed(&probe, came),
+        Op::Send { id, addr, who } => {
+            let to = addr.map_or_else(|| asked_by(who), |addr| address(&addr, who));
+            Step { op: "send".into(), socket: on(id), expect, ..to }
+        }
+        Op::Shutdown { id, read, write, who } => {
+            let how = match (read, write) {
+                (true, true) => "rdwr",
+                (false, _) => "wr",
+                (true, false) => "rd",
+            };
+            let how = Some(Value::from(how));
+            Step { op: "shutdown".into(), socket: on(id), how, expect, ..asked_by(who) }
+        }
+        Op::Name { id } => {
+            let (ip, port) = match came {
+                Came::Named(ip, port) => (Some(ip.to_string()), Some(Value::Int((*port).into()))),
+                _ => (None, None),
+            };
+            let op = "getsockname".into();
+            Step { op, socket: on(id), expect_addr: ip, expect_port: port, ..Step::default() }
+        }
     }
+}
+
+/// A probe with what became of it.
+fn probed(probe: &Probe, came: &Came) -> Step {
+    let to = Step { caps: None, uid: None, ..address(&probe.addr, Who::ROOT) };
+    let to = Step { addr_layout: None, ..to };
+    let mut step = Step {
+        op: "probe".into(),
+        family: Some(family_name(probe.family).into()),
+        kind: Some(kind_name(probe.protocol).into()),
+        src: probe.src.0.map(|ip| ip.to_string()),
+        src_port: (probe.src.1 != 0).then_some(Value::Int(probe.src.1.into())),
+        ..to
+    };
+    let name = |id: &SocketId| Value::Text(format!("s{}", id.0));
+    match came {
+        Came::Reached(ids) => match ids.as_slice() {
+            [] => step.expect = Some(Value::from("none")),
+            [only] => step.expect_socket = Some(name(only)),
+            several => step.expect_socket = Some(Value::List(several.iter().map(name).collect())),
+        },
+        came => step.expect = Some(Value::Text(came.to_string())),
+    }
+    step
 }
 
 fn asked_by(who: Who) -> Step {
@@ -178,6 +259,13 @@ fn option_value(option: SockOption, devices: &BTreeMap<u32, String>) -> Value {
             let name = index.and_then(|i| devices.get(&i));
             Value::Text(name.cloned().unwrap_or_else(|| "gone0".into()))
         }
+    }
+}
+
+fn kind_name(protocol: Protocol) -> &'static str {
+    match protocol {
+        Protocol::Tcp => "stream",
+        Protocol::Udp => "dgram",
     }
 }
 

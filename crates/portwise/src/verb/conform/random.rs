@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, fmt::Write as _, fs, path::PathBuf};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use portwise_model::{Kernel, rules};
+use portwise_model::{Kernel, linux, rules};
 use serde::Serialize;
 
 use super::{Args, Outcomes, closing};
@@ -25,6 +25,12 @@ struct Document<'a> {
     /// By rule: in how many scenarios it stopped a call, and in how many it let one pass.
     rules: BTreeMap<&'static str, Seen>,
     connections: u64,
+    /// Packets of which it was asked who gets them.
+    packets: u64,
+    /// Connections and packets that one of several sockets may get, which one is chance.
+    by_chance: u64,
+    /// By step of the lookup: how many packets and connections it decided.
+    lookups: BTreeMap<&'static str, u64>,
     /// Disagreements that did not come again when the scenario was repeated.
     not_repeated: u64,
     seconds: f64,
@@ -88,6 +94,9 @@ pub(super) fn run(
                 .map(|&(rule, stopped, passed)| (rule.id, Seen { stopped, passed }))
                 .collect(),
             connections: summary.connections,
+            packets: summary.packets,
+            by_chance: summary.ties,
+            lookups: summary.lookups.iter().map(|(choice, times)| (choice.id, *times)).collect(),
             not_repeated: summary.passing,
             seconds: summary.elapsed.as_secs_f64(),
             not_run: &summary.not_run,
@@ -132,12 +141,14 @@ fn text(plan: &Plan, kernel: &Kernel, summary: &Summary, file: Option<&PathBuf>)
     let seconds = summary.elapsed.as_secs_f64();
     let _ = writeln!(
         text,
-        "{} scenarios of seed {} on Linux {}: {} calls, {} connections, {:.1} s, {:.0} a second",
+        "{} scenarios of seed {} on Linux {}: {} calls, {} connections, {} packets, {:.1} s, \
+         {:.0} a second",
         summary.scenarios,
         plan.seed,
         kernel.release,
         summary.calls,
         summary.connections,
+        summary.packets,
         seconds,
         summary.scenarios as f64 / seconds.max(0.001),
     );
@@ -150,7 +161,21 @@ fn text(plan: &Plan, kernel: &Kernel, summary: &Summary, file: Option<&PathBuf>)
             let _ = writeln!(text, "         -         -  {}", rule.id);
         }
     }
+    text.push_str("\n   decided  step of the lookup (connections and packets)\n");
+    for choice in linux::LOOKUP {
+        let times = summary.lookups.iter().find(|(seen, _)| seen == choice);
+        let times = times.map_or_else(|| "-".to_string(), |(_, times)| times.to_string());
+        let _ = writeln!(text, "{times:>10}  {}", choice.id);
+    }
     text.push('\n');
+    if summary.ties > 0 {
+        let _ = writeln!(
+            text,
+            "by chance among the members of a group, each of which is allowed: {} connections and \
+             packets",
+            summary.ties
+        );
+    }
     if summary.open > 0 {
         let _ = writeln!(text, "more than one outcome allowed: {} calls", summary.open);
     }
@@ -167,7 +192,7 @@ fn text(plan: &Plan, kernel: &Kernel, summary: &Summary, file: Option<&PathBuf>)
 }
 
 fn disagreement(plan: &Plan, found: &Found, file: &std::path::Path) -> String {
-    let allowed: Vec<&str> = found.allowed.iter().map(|o| o.name()).collect();
+    let allowed: Vec<String> = found.allowed.iter().map(ToString::to_string).collect();
     let mut text = format!(
         "disagree: scenario {} of seed {}: observed {}, the model allows only {}\n",
         found.number,
