@@ -34,7 +34,7 @@ impl Walk<'_, '_> {
                     let before = packet.tuple.dst;
                     self.nat(hook, packet)?;
                     if hook == Hook::Output && packet.tuple.dst != before {
-                        packet.route_again = Some(packet.mark);
+                        packet.route_again.push((packet.mark, packet.tuple));
                     }
                 }
                 Station::Chain(chain) => {
@@ -45,7 +45,7 @@ impl Walk<'_, '_> {
                     let kind = self.env.rules.chains[chain].base.as_ref().map(|base| base.kind);
                     let routes = hook == Hook::Output && kind == Some(ChainKind::Route);
                     if routes && seen(packet) != before {
-                        packet.route_again = Some(packet.mark);
+                        packet.route_again.push((packet.mark, packet.tuple));
                     }
                 }
             }

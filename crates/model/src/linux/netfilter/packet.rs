@@ -116,8 +116,8 @@ pub struct Packet {
     pub local: bool,
     /// `PACKET_HOST` 0, `PACKET_BROADCAST` 1, `PACKET_MULTICAST` 2.
     pub kind: u8,
-    /// The mark with which a rule made the kernel route it again, if one did.
-    pub route_again: Option<u32>,
+    /// Each time that a rule made the kernel route it again: with which mark and addresses.
+    pub route_again: Vec<(u32, Tuple)>,
     /// The socket that a transparent proxy rule gave it to.
     pub given_to: Option<SocketId>,
     /// What rules put into sets on the way, by set.
@@ -166,7 +166,7 @@ impl Packet {
             tos: 0,
             local: false,
             kind: 0,
-            route_again: None,
+            route_again: Vec::new(),
             given_to: None,
             added: BTreeSet::new(),
             changed_ipsets: BTreeSet::new(),

@@ -150,8 +150,9 @@ impl Way<'_, '_> {
         answer.oif = self.back_route(&asked, first.iif)?;
         let stopped = self.hook(Hook::Output, &mut answer);
         self.pass_back(stopped)?;
-        if let Some(mark) = answer.route_again.take() {
-            let again = Flow { iif: lo, oif, mark, uid, ..flow(&answer) };
+        for (mark, tuple) in core::mem::take(&mut answer.route_again) {
+            let then = Packet { tuple, ..answer.clone() };
+            let again = Flow { iif: lo, oif, mark, uid, ..flow(&then) };
             answer.oif = self.back_route(&again, first.iif)?;
         }
         let stopped = self.hook(Hook::Postrouting, &mut answer);
@@ -263,8 +264,8 @@ impl Way<'_, '_> {
         packet.oif = self.way_out(packet, 0)?.oif;
         let stopped = self.hook(Hook::Output, packet);
         self.pass_later(stopped, packet, Hook::Output)?;
-        if let Some(mark) = packet.route_again.take() {
-            packet.oif = self.way_out(packet, mark)?.oif;
+        for (mark, tuple) in core::mem::take(&mut packet.route_again) {
+            packet.oif = self.way_out(&Packet { tuple, ..packet.clone() }, mark)?.oif;
         }
         if self.is_loopback(packet.oif) {
             return Ok(());

@@ -32,10 +32,10 @@ impl Way<'_, '_> {
         self.note(format!("made on this host, routed to {by}"));
         let stopped = self.hook(Hook::Output, &mut packet);
         // The kernel routes again as soon as a rule asks for it, before those that follow.
-        let way = match packet.route_again.take() {
-            None => way,
-            Some(mark) => self.rerouted(&packet, mark)?,
-        };
+        let mut way = way;
+        for (mark, tuple) in core::mem::take(&mut packet.route_again) {
+            way = self.rerouted(&Packet { tuple, ..packet.clone() }, mark)?;
+        }
         packet.oif = way.oif;
         self.pass_output(stopped, &packet)?;
         if !self.is_loopback(way.oif) {
