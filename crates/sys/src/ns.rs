@@ -193,14 +193,29 @@ pub fn id_of(pid: u32, kind: Kind) -> Result<NsId, Error> {
     id_at(&format!("/proc/{pid}/ns/{}", kind.file()))
 }
 
-/// Says whether a process is in the network namespace of the calling thread, by the files that
-/// each namespace has below `/proc/PID/net`. Any user may ask.
+/// Says whether a process is in the network namespace of the calling thread. Any user may ask.
 ///
 /// # Errors
 /// `ENOENT` if there is no such process, or none this user may see.
 pub fn same_network(pid: u32) -> Result<bool, Error> {
-    let own = id_at("/proc/thread-self/net/dev")?;
-    Ok(id_at(&format!("/proc/{pid}/net/dev"))? == own)
+    Ok(network_files(pid)? == own_network_files()?)
+}
+
+/// Returns the same of the calling thread as [`network_files`].
+///
+/// # Errors
+/// Those of stat(2): `/proc` is not mounted, for instance.
+pub fn own_network_files() -> Result<NsId, Error> {
+    id_at("/proc/thread-self/net/dev")
+}
+
+/// Returns what the files below `/proc/PID/net` tell a network namespace by: the same for all
+/// processes in it, but not what [`id_of`] returns. Any user may ask.
+///
+/// # Errors
+/// `ENOENT` if there is no such process, or none this user may see.
+pub fn network_files(pid: u32) -> Result<NsId, Error> {
+    id_at(&format!("/proc/{pid}/net/dev"))
 }
 
 /// Returns the identity of a namespace of the calling thread.

@@ -37,8 +37,8 @@ pub static UNPRIVILEGED_BINDTODEVICE: Feature = Feature {
 pub static BUCKET_FORGETS_ON_CLOSE: Feature = Feature {
     id: "linux.bucket-forgets-on-close",
     title: "a port held only by connect() forgets what earlier owners said about sharing it",
-    last_without: Some(Version::new(6, 16, 0)),
-    first_with: Version::new(6, 18, 0),
+    last_without: Some(Version::new(6, 16, 12)),
+    first_with: Version::new(6, 17, 13),
     exceptions: &[],
     cites: &[Cite {
         repo: "gregkh/linux",
@@ -143,8 +143,8 @@ pub static LANDLOCK_TCP: Feature = Feature {
 pub static EXEC_COMPARES_EFFECTIVE_IDS: Feature = Feature {
     id: "linux.exec-compares-effective-ids",
     title: "execve compares the new effective ids with the old effective ids, not the real ones",
-    last_without: Some(Version::new(6, 12, 117)),
-    first_with: Version::new(6, 18, 0),
+    last_without: Some(Version::new(6, 16, 12)),
+    first_with: Version::new(6, 17, 13),
     exceptions: &[],
     cites: &[Cite {
         repo: "gregkh/linux",

@@ -73,6 +73,7 @@ const NUMBERS: &[(Errno, [u16; 3])] = &[
     (Errno::EPROTOTYPE, [91, 41, 10041]),
     (Errno::ENOPROTOOPT, [92, 42, 10042]),
     (Errno::EPROTONOSUPPORT, [93, 43, 10043]),
+    (Errno::ESOCKTNOSUPPORT, [94, 44, 10044]),
     (Errno::EOPNOTSUPP, [95, 102, 10045]),
     (Errno::EAFNOSUPPORT, [97, 47, 10047]),
     (Errno::EADDRINUSE, [98, 48, 10048]),

@@ -157,10 +157,11 @@ impl<'a> Generator<'a> {
             }
         }
         let sockets = machine.sockets();
-        if self.turn == Turn::Talk && self.random.chance(15) {
-            if let Some(op) = self.ask(machine) {
-                return Some(op);
-            }
+        if self.turn == Turn::Talk
+            && self.random.chance(15)
+            && let Some(op) = self.ask(machine)
+        {
+            return Some(op);
         }
         if !sockets.is_empty() && self.random.chance(30) {
             let socket = sockets[self.random.below(sockets.len())];

@@ -65,15 +65,16 @@ pub(super) fn others(
     let pays = || another_follows || proc.pids().is_ok_and(|pids| pids.len() > MANY);
     let found = if by_bpf && pays() { holders::may_use_bpf().ok() } else { None };
     let found = found.and_then(|()| tasks::network_namespaces().ok());
-    let unseen = match found {
+    let denied = match found {
         Some(found) => {
             found.iter().for_each(|process| add(process.pid, process.netns.into()));
             // There is always an init. Where it is hidden, others may be too.
             let is_whole = found.iter().any(|process| process.pid == 1);
-            if is_whole { 0 } else { by_proc(hidden_among(proc, &found), add) }
+            if is_whole { Vec::new() } else { by_proc(hidden_among(proc, &found), add) }
         }
         None => by_proc(proc.pids().unwrap_or_default(), add),
     };
+    let unseen = elsewhere(denied, by_inode.values());
     for (inode, place) in mounted(proc) {
         let namespace = by_inode.entry(inode).or_insert_with(|| Namespace {
             inode,
@@ -108,20 +109,29 @@ fn hidden_among(proc: &Proc, seen: &[InNetwork]) -> Vec<u32> {
     pids
 }
 
-/// Finds the namespaces of these processes in `/proc`, and returns how many do not show theirs.
-fn by_proc(pids: Vec<u32>, mut add: impl FnMut(u32, u64)) -> u32 {
-    let mut unseen = 0;
+/// Finds the namespaces of these processes in `/proc`, and returns those that do not show theirs.
+fn by_proc(pids: Vec<u32>, mut add: impl FnMut(u32, u64)) -> Vec<u32> {
+    let mut denied = Vec::new();
     for pid in pids {
         match ns::id_of(pid, Kind::Net) {
             Ok(id) => add(pid, id.inode),
-            Err(error) if error.is_denied() => {
-                // Whether it is in this very namespace, everybody may see.
-                unseen += u32::from(!ns::same_network(pid).unwrap_or(false));
-            }
+            Err(error) if error.is_denied() => denied.push(pid),
             Err(_) => {}
         }
     }
-    unseen
+    denied
+}
+
+/// How many of these processes are in none of the namespaces. Whether two are in the same one,
+/// everybody may see.
+fn elsewhere<'a>(pids: Vec<u32>, known: impl Iterator<Item = &'a Namespace>) -> u32 {
+    if pids.is_empty() {
+        return 0;
+    }
+    let others = known.filter_map(|namespace| ns::network_files(namespace.pid?).ok());
+    let known: Vec<_> = others.chain(ns::own_network_files().ok()).collect();
+    let is_known = |pid: &u32| ns::network_files(*pid).is_ok_and(|id| known.contains(&id));
+    pids.iter().filter(|pid| !is_known(pid)).count() as u32
 }
 
 /// The network namespaces that are mounted somewhere.
