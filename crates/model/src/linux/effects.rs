@@ -8,8 +8,8 @@ use super::{
     traffic::{of_family, sets_out},
 };
 use crate::{
-    Call, Errno, Fact, FactKey, Family, Feature, Host, Missing, Outcome, Protocol, SockAddr,
-    Socket, State, is_unspecified, needs_zone, v4_mapped,
+    Call, Errno, Fact, FactKey, Family, Feature, Host, Membership, Missing, Outcome, Protocol,
+    SockAddr, SockOption, Socket, State, is_unspecified, needs_zone, v4_mapped,
 };
 use core::net::IpAddr;
 
@@ -41,7 +41,10 @@ pub fn settle(
         (Call::Bind(addr), Outcome::Errno(errno)) => bind_failed(socket, addr, errno),
         (Call::Listen(_), Outcome::Ok) => listen(host, socket, port),
         (Call::SetOption(option), Outcome::Ok) => {
-            let changed = option.applied(*socket);
+            let mut changed = option.applied(*socket);
+            if moves(option, socket) {
+                changed = lookup::leave(&changed);
+            }
             replace(host, &changed);
             changed
         }
@@ -49,6 +52,14 @@ pub fn settle(
         // What a connection does depends on its other end: see `Machine`.
         (Call::Connect(_), _) => *socket,
     }
+}
+
+/// udp_lib_rehash() takes a bound socket out of its group of SO_REUSEPORT sockets, whether its device
+/// changes or not.
+fn moves(option: &SockOption, socket: &Socket) -> bool {
+    let is_in_group = matches!(socket.group, Membership::Group(_));
+    let is_device = matches!(option, SockOption::BindToDevice(_));
+    is_device && is_in_group && socket.protocol == Protocol::Udp && socket.port != 0
 }
 
 fn bind(host: &mut Host, socket: &Socket, addr: &SockAddr, port: Option<u16>) -> Socket {

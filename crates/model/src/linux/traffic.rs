@@ -112,6 +112,22 @@ pub fn arrival(host: &Host, socket: &Socket, dst: IpAddr, zone: u32) -> Option<A
     Some(Arrival { src: source(host, socket, dst)?, device, broadcast })
 }
 
+/// Whether an ICMP error about a packet of `socket` to `dst`, both of this host, finds the socket: one
+/// that is bound to an interface hears only of errors that arrive there. Those of IPv4 arrive on `lo`
+/// (`__udp4_lib_err` asks for the device of the packet), those of IPv6 on that of the sender's address.
+pub fn hears_errors(host: &Host, socket: &Socket, dst: IpAddr) -> bool {
+    if socket.device == 0 {
+        return true;
+    }
+    let Some(interfaces) = host.interfaces.value() else { return true };
+    let Some(own) = source(host, socket, dst) else { return true };
+    let mut of_own = interfaces.addresses().filter(|(_, a)| a.ip == own).map(|(i, _)| i.index);
+    match own {
+        IpAddr::V4(_) => interfaces.by_index(socket.device).is_none_or(|i| i.loopback),
+        IpAddr::V6(_) => of_own.any(|index| index == socket.device),
+    }
+}
+
 /// `ip` as a socket of `family` keeps it.
 pub(crate) fn of_family(family: Family, ip: IpAddr) -> IpAddr {
     match (family, ip) {

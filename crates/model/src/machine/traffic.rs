@@ -199,7 +199,8 @@ impl Machine {
             Receivers::Nobody => {
                 let dst = traffic::destination(&socket, &addr);
                 let peer = |r: SocketAddr| (r.ip().to_canonical(), r.port()) == (dst, addr.port);
-                if socket.remote.is_some_and(peer) {
+                let comes_back = traffic::hears_errors(&self.host, &socket, dst);
+                if socket.remote.is_some_and(peer) && comes_back {
                     self.mail_of(id).error = Some(Errno::ECONNREFUSED);
                 }
             }
