@@ -203,8 +203,11 @@ pub fn connected(
     (src, dst): (IpAddr, IpAddr),
 ) -> (Socket, Socket) {
     let near = sets_out(host, client, src, (dst, listener.port).into());
+    // tcp_v6_init_req() binds it to the interface, so that a link-local address has a meaning.
+    let is_zoned = listener.device == 0 && matches!(src, IpAddr::V6(src) if needs_zone(src));
     let far = Socket {
         id: child,
+        device: if is_zoned { near.device } else { listener.device },
         state: State::Established,
         ip: of_family(listener.family, dst),
         remote: Some((of_family(listener.family, src), client.port).into()),

@@ -214,15 +214,6 @@ impl Shared<'_> {
             }
             return Ok(None);
         }
-        if std::env::var_os("LK_DEBUG").is_some() {
-            let m = played.mismatch.as_ref().expect("one");
-            eprintln!(
-                "{number}: {:?} allowed {:?} for {:?}",
-                m.observed,
-                m.allowed,
-                played.ops.last()
-            );
-        }
         for _ in 0..3 {
             live.sweep().map_err(|e| Trouble(e.to_string()))?;
             let again = room.random(live, seed)?;
