@@ -150,6 +150,12 @@ impl Generator<'_> {
             return Some(Op::Send { id: from.id, addr: None, who });
         }
         let addr = self.reachable(from, target)?;
+        // The port that the call gives it could be the very one it sends to.
+        let range = from.options.local_port_range;
+        let may_be = |(low, high): (u16, u16)| low <= addr.port && (high == 0 || addr.port <= high);
+        if from.port == 0 && range.is_some_and(may_be) {
+            return None;
+        }
         Some(Op::Send { id: from.id, addr: Some(addr), who })
     }
 
