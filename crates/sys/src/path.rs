@@ -216,14 +216,14 @@ mod tests {
     fn links_and_directories_on_the_way() {
         let there = tempfile::tempdir().unwrap();
         let root = there.path().canonicalize().unwrap();
-        let place = Place { root: root.clone(), directory: "/work".into() };
-        for directory in ["work", "opt", "opt/bin", "shut"] {
+        let place = Place { root: root.clone(), directory: "/srv".into() };
+        for directory in ["srv", "opt", "opt/bin", "shut"] {
             fs::create_dir(root.join(directory)).unwrap();
         }
         fs::write(root.join("opt/bin/tool"), "#!/bin/sh\n").unwrap();
         fs::set_permissions(root.join("opt/bin/tool"), fs::Permissions::from_mode(0o4751)).unwrap();
         symlink("/opt/bin", root.join("bin")).unwrap();
-        symlink("../work/../bin/tool", root.join("work/link")).unwrap();
+        symlink("../srv/../bin/tool", root.join("srv/link")).unwrap();
         symlink("loop", root.join("loop")).unwrap();
         let found = place.resolve(Path::new("link"));
         let file = found.file.unwrap().unwrap();
@@ -231,7 +231,7 @@ mod tests {
         assert_eq!((file.kind, file.mode, file.acl), (FileKind::Regular, 0o4751, false));
         let names: Vec<String> =
             found.directories.iter().map(|d| d.path.display().to_string()).collect();
-        assert_eq!(names, ["/work", "/", "/opt", "/opt/bin"]);
+        assert_eq!(names, ["/srv", "/", "/opt", "/opt/bin"]);
         let directory = place.resolve(Path::new("/opt/./bin/")).file.unwrap().unwrap();
         assert_eq!(directory.kind, FileKind::Directory);
         assert_eq!(place.resolve(Path::new("/opt/none")).file, Ok(None));
