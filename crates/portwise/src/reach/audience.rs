@@ -46,6 +46,20 @@ pub struct Group {
     pub because: Option<String>,
 }
 
+impl Group {
+    /// A vantage of which it is not known where its packets end.
+    fn unknown(why: String) -> Group {
+        Group {
+            from: Vec::new(),
+            outcome: ReachOutcome::Unknown,
+            socket: None,
+            rewritten: None,
+            translator: None,
+            because: Some(why),
+        }
+    }
+}
+
 /// So long the rules may be read for what is said beside an answer.
 const LONGEST: Duration = Duration::from_millis(150);
 
@@ -106,16 +120,26 @@ impl Reaching<'_> {
         let mut rows: Vec<(View, Group)> = Vec::new();
         // Nobody sends to a loopback address over a wire.
         let far = |view: &View| !view.kind.is_here() && target.ip.is_loopback();
-        for view in self.views(target).into_iter().filter(|view| !far(view)).take(MOST) {
-            let Ok((question, found)) = self.find(&view.target, &view.from) else { continue };
-            let Ok(found) = found else { continue };
-            let group = self.group(&found, question.protocol, asked, report);
+        let mut views: Vec<View> = self.views(target);
+        views.retain(|view| !far(view));
+        let left_out = views.len().saturating_sub(MOST);
+        for view in views.into_iter().take(MOST) {
+            let found = self.find(&view.target, &view.from).map_err(|trouble| trouble.to_string());
+            let group = match found.and_then(|(_, found)| found) {
+                Ok(found) => self.group(&found, target.protocol, asked, report),
+                Err(why) => Group::unknown(why),
+            };
             rows.push((view, group));
         }
         let one =
             |ip: IpAddr| rows.iter().all(|(view, _)| view.target.ip.is_ipv4() == ip.is_ipv4());
         let mixed = !target.ip.is_loopback() && is_wildcard(target.ip) && !one(target.ip);
-        together(&rows, mixed)
+        let mut groups = together(&rows, mixed);
+        if left_out > 0 {
+            let from = vec![format!("{left_out} more places")];
+            groups.push(Group { from, ..Group::unknown("they were not gone through".into()) });
+        }
+        groups
     }
 
     fn group(

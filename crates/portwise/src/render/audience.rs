@@ -17,17 +17,18 @@ pub(super) fn text(page: &mut Page, report: &Report) {
         return;
     }
     page.label("reach");
-    for group in &audience.groups {
-        page.text(&words(group));
-    }
+    // First what all the rest depends on.
     let endpoint = phrase::quoted(&phrase::asked(report));
     if let Some(why) = &audience.unread {
         let sudo = if why.contains("root only") { "sudo " } else { "" };
         page.text(&format!(
-            "as far as addresses and routes say: {why}; `{sudo}{} reach {endpoint}` reckons with \
-             them",
+            "as far as addresses and routes say ({why}; `{sudo}{} reach {endpoint}` reckons with \
+             them):",
             report.program
         ));
+    }
+    for group in &audience.groups {
+        page.text(&words(group));
     }
 }
 
