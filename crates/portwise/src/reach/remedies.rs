@@ -78,13 +78,7 @@ impl Reaching<'_> {
         let Ok(rules) = self.rules() else { return };
         let chain = &rules.chains[at.chain];
         let (family, table) = (chain.family, chain.table.to_string());
-        let base = Base {
-            hook: Hook::Output,
-            priority: -100,
-            kind: ChainKind::Nat,
-            accepts: true,
-            devices: Vec::new(),
-        };
+        let base = nat_chain(Hook::Output, -100);
         let match_ =
             Statement::new().leaves_by("lo").port(question.protocol, question.to.port(), false);
         let to_self = self.traffic.network.has_address(rewritten.ip());
@@ -127,13 +121,7 @@ impl Reaching<'_> {
             .to(rewritten.ip())
             .port(question.protocol, rewritten.port(), false)
             .masquerade();
-        let base = Base {
-            hook: Hook::Postrouting,
-            priority: 100,
-            kind: ChainKind::Nat,
-            accepts: true,
-            devices: Vec::new(),
-        };
+        let base = nat_chain(Hook::Postrouting, 100);
         let to = rewritten.ip();
         let masked = |then: &Reach| then.first().is_some_and(|end| end.masked);
         let made = self.add_nat(question, family, &table, base, &statement, masked);
@@ -245,4 +233,9 @@ impl Reaching<'_> {
             }
         }
     }
+}
+
+/// What a NAT chain is made with.
+fn nat_chain(hook: Hook, priority: i32) -> Base {
+    Base { hook, priority, kind: ChainKind::Nat, accepts: true, devices: Vec::new() }
 }
