@@ -18,12 +18,22 @@ pub(super) fn of(setting: &mut Setting, sudo: &str) -> Vec<Finding> {
     let mut all = vec![limit(setting, sudo)];
     let ports = setting.host.local_ports.value().cloned();
     let listed = setting.host.sockets.all();
-    let sockets: Vec<Socket> =
-        listed.map(|all| all.flat_map(|(_, list)| list).copied().collect()).unwrap_or_default();
-    if let Some(ports) = &ports {
-        all.push(overlap(ports, &sockets, sudo));
-        all.push(exhaustion(ports, &sockets, sudo));
+    let listed: Option<Vec<Socket>> =
+        listed.map(|all| all.flat_map(|(_, list)| list).copied().collect()).ok();
+    match (&ports, &listed) {
+        (Some(ports), Some(sockets)) => {
+            all.push(overlap(ports, sockets, sudo));
+            all.push(exhaustion(ports, sockets, sudo));
+        }
+        (None, _) => {
+            all.push(Finding::hidden("automatic-ports", "the automatic ports cannot be read"));
+        }
+        (_, None) => {
+            let what = "who listens within the automatic ports, and how many of them are taken";
+            all.push(Finding::hidden("automatic-ports", what));
+        }
     }
+    let sockets = listed.unwrap_or_default();
     all.extend(families(setting, sudo));
     all.extend(reverse_path(setting, sudo));
     all.extend(full_queues(setting, &sockets));
@@ -119,18 +129,18 @@ fn exhaustion(ports: &LocalPorts, sockets: &[Socket], sudo: &str) -> Finding {
 
 fn families(setting: &mut Setting, sudo: &str) -> Vec<Finding> {
     let mut all = Vec::new();
-    if sysctl(setting, "net.ipv6.bindv6only") == Some(1) {
-        all.push(
+    all.push(match sysctl(setting, "net.ipv6.bindv6only") {
+        Some(0) => {
+            Finding::fine("v6only", "a server on :: serves IPv4 too (net.ipv6.bindv6only is 0)")
+        }
+        Some(_) => {
             Finding::odd("v6only", "a server on :: serves IPv6 only: net.ipv6.bindv6only is 1")
                 .because("unless it clears IPV6_V6ONLY itself")
-                .settled(format!("{sudo}sysctl net.ipv6.bindv6only=0")),
-        );
-    } else {
-        all.push(Finding::fine(
-            "v6only",
-            "a server on :: serves IPv4 too (net.ipv6.bindv6only is 0)",
-        ));
-    }
+                .settled(format!("{sudo}sysctl net.ipv6.bindv6only=0"))
+        }
+        None => Finding::hidden("v6only", "net.ipv6.bindv6only cannot be read")
+            .because("so it is without IPv6"),
+    });
     for name in ["net.ipv4.ip_nonlocal_bind", "net.ipv6.ip_nonlocal_bind"] {
         if sysctl(setting, name) == Some(1) {
             all.push(

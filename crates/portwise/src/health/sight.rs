@@ -43,7 +43,7 @@ pub(super) fn of(setting: &mut Setting, sudo: &str) -> Vec<Finding> {
 
 fn kernel(setting: &Setting) -> Finding {
     let kernel = &setting.host.kernel;
-    Finding::fine("kernel", format!("Linux {}: its rules are known", kernel.release))
+    Finding::fine("kernel", format!("Linux {}", kernel.release))
         .because("the rules were read in 6.12 and compared with a running 6.18")
 }
 
