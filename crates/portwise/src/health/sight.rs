@@ -79,6 +79,9 @@ fn sockets(inventory: &Inventory, sudo: &str, all: &mut Vec<Finding>) {
             Finding::hidden("holders", "holders outside of this pid namespace (a container)")
                 .because("ask on the host, where they have numbers")
         }
+        (1, ..) => Finding::hidden("holders", "the open files of 1 process of others")
+            .because("a socket that it holds has no named holder")
+            .settled(format!("{sudo}portwise list")),
         (n, ..) => Finding::hidden("holders", format!("the open files of {n} processes of others"))
             .because("a socket that one of them holds has no named holder")
             .settled(format!("{sudo}portwise list")),

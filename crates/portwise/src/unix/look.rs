@@ -139,8 +139,8 @@ fn sockets(seen: &mut Seen, everywhere: bool, is_it: impl Fn(&UnixSocket) -> boo
         }
         if seen.sockets.is_empty() && hidden > 0 {
             seen.unseen = format!(
-                "no socket of this network namespace has the name, and those of {hidden} processes \
-                 in others may not be seen by you"
+                "no socket of this network namespace has the name, and those that processes in \
+                 others have may not be seen by you ({hidden} hidden)"
             );
         }
     }
