@@ -7,6 +7,10 @@ _default:
 build:
     cargo build --release
 
+# One file that needs no library: target/TRIPLE/release/portwise
+static:
+    RUSTFLAGS='-C target-feature=+crt-static' cargo build --release --locked --target "$(rustc -vV | sed -n 's/^host: //p')"
+
 # All tests; some say `not run: why` without root
 test *args:
     cargo test {{args}}

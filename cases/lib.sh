@@ -31,6 +31,33 @@ trap 'exit 143' TERM INT HUP
 not_here() { echo "not here: $*"; exit 77; }
 for tool in ip setpriv sysctl python3; do command -v $tool >/dev/null || not_here "no $tool"; done
 
+# private DIRECTORY…: what is changed there from here on is seen by this script only, and gone when
+# it ends. Right behind the head of a script: it starts anew.
+private() {
+  local at
+  if [ -z "${CASE_PRIVATE:-}" ]; then
+    trap - EXIT
+    rm -rf "$DIR"
+    CASE_PRIVATE=1 CASE_INNER=1 exec unshare -m --propagation private bash "$0"
+  fi
+  unset CASE_PRIVATE
+  mkdir "$DIR/private"
+  mount -t tmpfs none "$DIR/private" || not_here "no tmpfs"
+  for at; do
+    mkdir -p "$DIR/private/up$at" "$DIR/private/work$at"
+    mount -t overlay none "$at" -o "lowerdir=$at,upperdir=$DIR/private/up$at,workdir=$DIR/private/work$at" ||
+      not_here "no overlay"
+  done
+}
+
+# stand_in NAME: what is on standard input becomes the program NAME for the question and its fixes
+stand_in() {
+  mkdir -p "$DIR/bin"
+  cat >"$DIR/bin/$1"
+  chmod 755 "$DIR/bin/$1"
+  PATH="$DIR/bin:$PATH"
+}
+
 # netns A B: makes namespaces; each variable gets the name of one
 netns() {
   local var name
@@ -104,20 +131,20 @@ ask() {
   echo "--- answer"
   ip netns exec "$ns" bash -c "$ASK"
   echo "--- status $?"
-  if declare -F served >/dev/null; then try_fix "$ns"; fi
+  if [ -n "${FIX:-}" ]; then try_fix "$ns"; fi
   exit 0
 }
 
 # A case that has a function `served` says with it whether clients get through. They do not before
-# the first fix of the answer was typed as it is printed, and do behind it.
+# fix number $FIX of the answer was typed as it is printed, and do behind it.
 try_fix() {
   local ns=$1 command
   if served; then echo "--- it works without a fix"; return; fi
   ip netns exec "$ns" bash -c "$ASK --json" >"$DIR/answer.json"
-  "$PY" - "$DIR/answer.json" >"$DIR/fix" <<'P'
+  "$PY" - "$DIR/answer.json" "$FIX" >"$DIR/fix" <<'P'
 import json, sys
 fixes = [fix for answer in json.load(open(sys.argv[1]))["answers"] for fix in answer.get("fixes", [])]
-print("\n".join(fixes[0]["commands"]) if fixes else "false")
+print("\n".join([fix for fix in fixes if fix["commands"]][int(sys.argv[2]) - 1]["commands"]))
 P
   while read -r command; do
     ip netns exec "$ns" bash -c "$command" </dev/null || { echo "--- failed: $command"; return; }

@@ -1,6 +1,6 @@
 #!/bin/bash
 # The program had a file capability; the deployment copied it, which loses it.
-# asks: portwise why 0.0.0.0:443 --as 65534 -- $CMD
+# asks: portwise why 0.0.0.0:443 --as 65534 -- $CMD $ARGS
 # first: EACCES
 # first: has no capabilities of its own
 # first: setcap cap_net_bind_service=ep $CMD

@@ -1,6 +1,6 @@
 #!/bin/bash
 # Somebody gave the capability to a script; only that of its interpreter counts.
-# asks: portwise why 0.0.0.0:80 --as 65534 -- $CMD
+# asks: portwise why 0.0.0.0:80 --as 65534 -- $CMD $ARGS
 # first: EACCES
 # first: $CMD has cap_net_bind_service=ep, without effect
 # first: script

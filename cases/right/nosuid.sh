@@ -1,6 +1,6 @@
 #!/bin/bash
 # The program is on a file system mounted with nosuid, where file capabilities give nothing.
-# asks: portwise why 0.0.0.0:80 --as 65534 -- $CMD
+# asks: portwise why 0.0.0.0:80 --as 65534 -- $CMD $ARGS
 # first: EACCES
 # first: without effect
 # first: nosuid

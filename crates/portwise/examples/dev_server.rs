@@ -9,7 +9,7 @@ use std::{
     process::ExitCode,
 };
 
-use portwise::SocketSettings;
+use portwise::{Request, SocketSettings, why};
 
 fn main() -> ExitCode {
     let address = env::args().nth(1).unwrap_or_else(|| "127.0.0.1:3000".into());
@@ -19,8 +19,8 @@ fn main() -> ExitCode {
             eprintln!("cannot listen on {address}: {error}\n");
             // Rust's listener sets SO_REUSEADDR.
             let settings = SocketSettings { reuseaddr: true, ..SocketSettings::default() };
-            match portwise::why_here(&address, &settings) {
-                Ok(reports) => reports.iter().for_each(|report| eprintln!("{report}")),
+            match Request::bind(&address).and_then(|request| why(&request.with(settings))) {
+                Ok(report) => eprintln!("{report}"),
                 // An explanation is an extra: without one the error stands alone.
                 Err(trouble) => eprintln!("{trouble}"),
             }

@@ -1,12 +1,25 @@
 //! Whether a program may bind an address and port, which rule of the kernel stops it, who holds
 //! the port, and what would help.
 //!
-//! A [`Setting`] is a machine and who asks on it: the running one, one read from a file, or the
-//! defaults of some kernel. [`why`] answers one [`Endpoint`] with [`Report`]s, one for each
-//! address it stands for; nothing is printed, [`render`] does that.
+//! [`why`] answers a [`Request`] with a [`Report`], which a program prints when it could not bind:
 //!
 //! ```
-//! use portwise::{Answer, Endpoint, SocketSettings, observe::assumed, why};
+//! if let Err(error) = std::net::TcpListener::bind("127.0.0.1:80") {
+//!     eprintln!("{error}");
+//!     match portwise::why(&portwise::Request::bind("127.0.0.1:80")?) {
+//!         Ok(report) => eprintln!("{report}"),
+//!         Err(trouble) => eprintln!("{trouble}"),
+//!     }
+//! }
+//! # Ok::<(), portwise::Trouble>(())
+//! ```
+//!
+//! Below that stands a [`Setting`], a machine and who asks on it: the running one, one read from a
+//! file, or the defaults of some kernel. [`verb::why::why`] answers one [`Endpoint`] in it, with a
+//! report for each address it stands for; nothing is printed, [`render`] does that.
+//!
+//! ```
+//! use portwise::{Answer, Endpoint, SocketSettings, observe::assumed, verb::why::why};
 //!
 //! let kernel = assumed::kernel("linux-6.12")?;
 //! let mut setting = assumed::setting(kernel, None, &[]);
@@ -27,6 +40,8 @@ pub mod explain;
 pub mod health;
 pub mod observe;
 pub mod pasted;
+#[cfg(target_os = "linux")]
+mod question;
 pub mod reach;
 pub mod render;
 pub mod resolve;
@@ -38,10 +53,9 @@ mod usage;
 pub mod verb;
 
 pub use endpoint::Endpoint;
-pub use explain::{Answer, Report};
+pub use explain::Answer;
 pub use observe::{Setting, SocketSettings};
+#[cfg(target_os = "linux")]
+pub use question::{Report, Request, why};
 pub use trouble::Trouble;
-pub use verb::{
-    check::check,
-    why::{why, why_heard, why_here},
-};
+pub use verb::{check::check, why::why_heard};

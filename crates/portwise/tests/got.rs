@@ -73,7 +73,7 @@ fn an_errno_is_held_against_what_the_kernel_answers() {
             0,
             "a BPF program of the cgroup, such as systemd's SocketBindDeny= sudo bpftool",
         ),
-        ("bind 127.0.0.1:8080: EPERM", linux, 0, "settle strace -f -e trace=bind,listen PROGRAM"),
+        ("bind 127.0.0.1:8080: EPERM", linux, 0, "settle strace -f -e trace=bind,listen sh"),
         (
             "bind 127.0.0.1:79: EACCES",
             facts,

@@ -104,7 +104,7 @@ pub static THIS_RUN: Fix = Fix {
     title: "this run only, as root",
     breadth: Breadth::Process,
     side_effects: "the program and whatever it starts may do anything",
-    command: "sudo {program}",
+    command: "sudo {command}",
     tries: 1,
     apply: |case, _| become_root(case),
 };

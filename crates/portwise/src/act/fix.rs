@@ -55,9 +55,6 @@ impl Action {
             });
         };
         let words = words(command);
-        if words.iter().any(|word| matches!(word.as_str(), "PROGRAM" | "PID" | "GID")) {
-            return Err("it needs a program: name it behind `--`".into());
-        }
         let tool = words
             .iter()
             .position(|word| TOOLS.contains(&word.as_str()) || word == "run" || word == "setpriv");
@@ -275,7 +272,6 @@ mod tests {
     fn what_is_not_applied_says_why() {
         for (command, why) in [
             (None, "127.0.0.1:81"),
-            (Some("sudo setcap x=ep PROGRAM"), "behind `--`"),
             (Some("sudo portwise run -l :80 -- nginx"), "starts the program"),
             (Some("setpriv --reuid=1 nginx"), "starts the program"),
             (Some("sudo systemctl edit nginx.service"), "editor"),

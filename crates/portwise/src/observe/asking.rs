@@ -23,6 +23,15 @@ pub struct AskingProcess {
     pub container: Option<String>,
     /// Names of environment variables that look like grants, but variables grant nothing.
     pub misplaced: Vec<String>,
+    /// The words that start it again; empty if they are not known to. Of this machine only.
+    #[serde(skip)]
+    pub again: Vec<String>,
+    /// The directory it was in, if it is another than that of the observer.
+    #[serde(skip)]
+    pub directory: Option<String>,
+    /// Whether its program is the same file under the same name for the observer.
+    #[serde(skip)]
+    pub shares_file: bool,
 }
 
 impl AskingProcess {
@@ -38,6 +47,8 @@ pub(super) use linux::of;
 
 #[cfg(target_os = "linux")]
 mod linux {
+    use std::{fs, os::unix::fs::MetadataExt, path::Path};
+
     use portwise_sys::{
         ns::{self, Kind},
         proc::{Cgroup, Proc},
@@ -52,7 +63,15 @@ mod linux {
         let cgroups = proc.cgroups(pid).unwrap_or_default();
         let replaced = exe.as_ref().is_some_and(|target| target.deleted);
         let program = exe.map(|target| Finder::of(pid).running(&target.path));
+        let own_directory = std::env::current_dir().ok();
+        let directory = proc.cwd(pid).ok().filter(|at| !at.deleted).map(|at| at.path);
+        let path = program.as_ref().and_then(|p| p.binary()).map(|file| file.path.to_string());
         AskingProcess {
+            again: path.as_ref().map(|path| again(proc, pid, path)).unwrap_or_default(),
+            directory: directory
+                .filter(|at| Some(at) != own_directory.as_ref())
+                .map(|at| at.to_string_lossy().into_owned()),
+            shares_file: path.is_some_and(|path| is_shared(pid, &path)),
             pid,
             command,
             program,
@@ -62,6 +81,46 @@ mod linux {
             container: cgroups.iter().find_map(container),
             misplaced: misplaced(&proc.read(format!("proc/{pid}/environ")).unwrap_or_default()),
         }
+    }
+
+    /// The words of its command line, the first one a file that is there to be started.
+    fn again(proc: &Proc, pid: u32, path: &str) -> Vec<String> {
+        let line = proc.cmdline(pid).unwrap_or_default();
+        let Some(mut words) =
+            line.into_iter().map(|w| w.into_string().ok()).collect::<Option<Vec<_>>>()
+        else {
+            return Vec::new();
+        };
+        let Some(first) = words.first_mut() else { return Vec::new() };
+        // Some programs write there what they do.
+        if first.contains(char::is_whitespace) || !is_shared(pid, path) {
+            return Vec::new();
+        }
+        if !is_called(pid, first, path) {
+            *first = path.into();
+        }
+        words
+    }
+
+    /// Whether a name, as the process used it, still means the file.
+    fn is_called(pid: u32, name: &str, path: &str) -> bool {
+        const DIRECTORIES: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+        let same =
+            |at: &Path| identity(at).is_some_and(|found| Some(found) == identity(path.as_ref()));
+        match name.contains('/') {
+            true if name.starts_with('/') => same(name.as_ref()),
+            true => same(&Path::new(&format!("/proc/{pid}/cwd")).join(name)),
+            false => DIRECTORIES.split(':').map(|at| Path::new(at).join(name)).any(|at| same(&at)),
+        }
+    }
+
+    fn is_shared(pid: u32, path: &str) -> bool {
+        let there = identity(Path::new(&format!("/proc/{pid}/root{path}")));
+        there.is_some() && there == identity(path.as_ref())
+    }
+
+    fn identity(path: &Path) -> Option<(u64, u64)> {
+        fs::metadata(path).ok().map(|found| (found.dev(), found.ino()))
     }
 
     fn namespaces(pid: u32) -> Vec<String> {

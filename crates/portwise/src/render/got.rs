@@ -83,9 +83,12 @@ fn could(page: &mut Page, report: &Report, got: &Got, all: bool) {
         page.text(&said);
     }
     unread(page, got, all);
-    if let Some(settle) = got.settle {
+    if let Some(settle) = &got.settle {
         page.label("settle");
         page.command(settle);
+        if settle.ends_with(" sh") {
+            page.text("start the program from that shell");
+        }
     }
 }
 

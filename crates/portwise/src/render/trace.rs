@@ -11,9 +11,9 @@ use super::{
     text::{self, Detail},
 };
 use crate::{
-    Answer, Report,
+    Answer,
     act::trace::{Call, Connect, Explained, Failure, Record, Summary, is_explained},
-    explain::FixReport,
+    explain::{FixReport, Report},
     unix::UnixReport,
 };
 

@@ -12,10 +12,10 @@ use super::{
     everywhere, kernel, status, targets,
 };
 use crate::{
-    Endpoint, Report, Setting, SocketSettings, Trouble,
+    Endpoint, Setting, SocketSettings, Trouble,
     cli::{Global, Output, ProgramArg},
     explain::{
-        self, Heard,
+        self, Heard, Report,
         names::{Named, NamedAddress},
     },
     observe::{
@@ -73,29 +73,6 @@ pub fn why(
 ) -> Result<Vec<Report>, Trouble> {
     let mut traffic = None;
     answers(setting, endpoint, only, settings, &Heard::default(), Some(&mut traffic))
-}
-
-/// Answers for this process on this machine, as things are now: what a program asks that could not
-/// bind.
-///
-/// ```
-/// # #[cfg(target_os = "linux")] {
-/// use portwise::{Answer, SocketSettings, why_here};
-///
-/// let taken = std::net::TcpListener::bind("127.0.0.1:0")?;
-/// let address = taken.local_addr()?.to_string();
-/// let reports = why_here(&address, &SocketSettings::default())?;
-/// assert_eq!(reports[0].decision.answer, Answer::No);
-/// assert_eq!(reports[0].decision.refusals(), "EADDRINUSE");
-/// assert!(reports[0].to_string().contains("held"));
-/// # }
-/// # Ok::<(), Box<dyn std::error::Error>>(())
-/// ```
-///
-/// # Errors
-/// If the endpoint is none, or the machine cannot be looked at.
-pub fn why_here(endpoint: &str, settings: &SocketSettings) -> Result<Vec<Report>, Trouble> {
-    why(&mut crate::observe::live::setting()?, &endpoint.parse()?, None, settings)
 }
 
 /// What decides where packets go, read once it is asked for.

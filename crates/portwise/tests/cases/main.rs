@@ -113,8 +113,18 @@ struct Asked {
 
 /// Makes a situation and asks a question in it. `None` if it cannot be made here.
 fn ask(case: &Path, path: &str, question: &str) -> Option<Result<Asked, String>> {
+    ask_with(case, path, question, &[])
+}
+
+/// The same with variables for the script.
+fn ask_with(
+    case: &Path,
+    path: &str,
+    question: &str,
+    variables: &[(&str, &str)],
+) -> Option<Result<Asked, String>> {
     let mut command = Command::new("bash");
-    command.arg(case).env("ASK", question).env("PATH", path);
+    command.arg(case).env("ASK", question).env("PATH", path).envs(variables.iter().copied());
     let output = command.stdin(Stdio::null()).output().expect("there is a bash");
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     let errors = String::from_utf8_lossy(&output.stderr).into_owned();
@@ -142,21 +152,17 @@ fn run(case: &Path, path: &str) -> Vec<String> {
     let script = fs::read_to_string(case).unwrap();
     let key = Key::read(&script);
     assert!(!key.asks.is_empty() && key.says.len() + key.first.len() > 0, "{}", case.display());
-    let Asked { values, answer, errors, behind } = match ask(case, path, &key.asks) {
+    let Asked { values, answer, errors, .. } = match ask(case, path, &key.asks) {
         None => return Vec::new(),
         Some(Err(wrong)) => return vec![wrong],
         Some(Ok(asked)) => asked,
     };
     let name = name(case);
-    let behind = format!("{behind}{errors}");
     let answer = format!("{answer}{errors}");
     if env::var_os("SHOW").is_some() {
         say(&format!("== {name}\n{answer}"));
     }
     let mut faults = key.faults(&answer, &values);
-    if script.contains("\nserved()") && !behind.contains("--- the fix works") {
-        faults.push(format!("its fix: {behind}"));
-    }
     if answer.chars().any(|c| c != '\n' && portwise::render::is_harmful(c)) {
         faults.push("a terminal might act on it".into());
     }
@@ -173,6 +179,14 @@ fn every_case_is_explained() {
 
 /// Looks at each case, several at a time, and fails with all that was wrong.
 fn in_each(look: impl Fn(&Path, &str) -> Vec<String> + Sync) {
+    in_each_and_then(look, |_| Vec::new());
+}
+
+/// The same, and something at the end. Both get the `PATH` on which the program is.
+fn in_each_and_then(
+    look: impl Fn(&Path, &str) -> Vec<String> + Sync,
+    then: impl FnOnce(&str) -> Vec<String>,
+) {
     if fs::metadata("/proc/self").is_ok_and(|me| std::os::unix::fs::MetadataExt::uid(&me) != 0) {
         return say("not run: the cases need root, to make network namespaces");
     }
@@ -196,6 +210,7 @@ fn in_each(look: impl Fn(&Path, &str) -> Vec<String> + Sync) {
             });
         }
     });
-    let faults = faults.into_inner().unwrap();
+    let mut faults = faults.into_inner().unwrap();
+    faults.extend(then(&path));
     assert!(faults.is_empty(), "{}", faults.join("\n"));
 }

@@ -14,8 +14,8 @@ use super::{
     tracee::{Call, Record, SocketFacts},
 };
 use crate::{
-    Answer, Endpoint, Report, Setting, SocketSettings, Trouble,
-    explain::{self, Heard, Holds, Note},
+    Answer, Endpoint, Setting, SocketSettings, Trouble,
+    explain::{self, Heard, Holds, Note, Report},
     observe::live,
     pasted,
     unix::{self, UnixReport},

@@ -18,8 +18,11 @@ use crate::{
 
 mod start;
 
-/// What stands for the program, which was not named.
-const PROGRAM: &str = "PROGRAM";
+/// What may be left to fill in.
+const OPEN: [&str; 4] = ["{program}", "{command}", "{file}", "{pid}"];
+
+/// The group of a user that no one is known of, as `run` has it.
+const NO_GROUP: u32 = 65534;
 
 /// The fixes of a case, smallest first.
 pub(super) fn of(
@@ -65,7 +68,12 @@ pub(super) fn of(
         fixes.insert(0, start.restart());
     }
     for fix in &mut fixes {
-        fix.command = fix.command.take().map(|command| there(setting, &command));
+        // What is still open cannot be typed.
+        let whole = fix.command.take().filter(|c| !OPEN.iter().any(|blank| c.contains(blank)));
+        fix.command = whole.map(|command| there(setting, &command));
+        if fix.id == "linux.this-run" {
+            fix.command = fix.command.take().map(|command| start.in_its_directory(command));
+        }
     }
     fixes
 }
@@ -103,7 +111,7 @@ fn in_network(setting: &Setting, command: &str) -> String {
 /// What is filled in where a fix leaves it open.
 struct Blanks<'a> {
     target: &'a Target,
-    blanks: [(&'static str, String); 8],
+    blanks: Vec<(&'static str, String)>,
 }
 
 impl Blanks<'_> {
@@ -114,19 +122,18 @@ impl Blanks<'_> {
         target: &'a Target,
         held: &[HeldSocket],
     ) -> Blanks<'a> {
-        let number =
-            |n: Option<u32>, unknown: &str| n.map_or(unknown.to_string(), |n| n.to_string());
+        let known = |name, value: Option<String>| value.map(|value| (name, value));
         let blanks = [
-            ("{program}", start.program(case).unwrap_or_else(|| PROGRAM.into())),
-            ("{command}", start.command().unwrap_or_else(|| PROGRAM.into())),
-            ("{port}", target.port.to_string()),
-            ("{ip}", target.ip.to_string()),
-            ("{endpoint}", target.shown.clone()),
-            ("{uid}", setting.subject.uid.to_string()),
-            ("{gid}", number(setting.gid, "GID")),
-            ("{pid}", number(owners(held).first().map(|owner| owner.pid), "PID")),
+            known("{program}", start.program(case)),
+            known("{command}", start.command()),
+            known("{port}", Some(target.port.to_string())),
+            known("{ip}", Some(target.ip.to_string())),
+            known("{endpoint}", Some(target.shown.clone())),
+            known("{uid}", Some(setting.subject.uid.to_string())),
+            known("{gid}", Some(setting.gid.unwrap_or(NO_GROUP).to_string())),
+            known("{pid}", owners(held).first().map(|owner| owner.pid.to_string())),
         ];
-        Blanks { target, blanks }
+        Blanks { target, blanks: blanks.into_iter().flatten().collect() }
     }
 
     fn fill(&self, text: &str) -> String {

@@ -15,6 +15,8 @@ pub(super) struct Start {
     root: String,
     no_new_privs: bool,
     is_elsewhere: bool,
+    /// Whether the user has an entry among the accounts, and so groups.
+    has_account: bool,
     /// How this program starts others with the right for one endpoint, as far as it can here.
     run: Option<String>,
 }
@@ -22,7 +24,9 @@ pub(super) struct Start {
 impl Start {
     pub(super) fn of(setting: &mut Setting) -> Start {
         let process = setting.asking_process().cloned();
-        let elsewhere = |process: &AskingProcess| process.namespaces.iter().any(|ns| ns == "mnt");
+        let elsewhere = |process: &AskingProcess| {
+            process.namespaces.iter().any(|ns| ns == "mnt") && !process.shares_file
+        };
         let root = match &process {
             Some(process) if elsewhere(process) => format!("/proc/{}/root", process.pid),
             _ => String::new(),
@@ -31,6 +35,7 @@ impl Start {
         let no_new_privs = process.is_none() && credentials.is_some_and(|c| c.no_new_privs);
         Start {
             run: run(setting, process.is_some()),
+            has_account: setting.user(setting.subject.uid).is_some() || setting.runner.is_none(),
             process,
             command: setting.command.clone(),
             root,
@@ -43,7 +48,10 @@ impl Start {
     /// to help.
     pub(super) fn exactly(&self, endpoint: &str) -> Option<FixReport> {
         let run = self.run.as_ref()?;
-        let command = self.command().unwrap_or_else(|| super::PROGRAM.into());
+        let command = self.command()?;
+        let mut side_effects =
+            "by a BPF program of a fresh cgroup: needs cgroups of version 2".into();
+        self.say_of_a_shell(&mut side_effects);
         Some(FixReport {
             id: "linux.this-endpoint".into(),
             title: "this run, this address and port only".into(),
@@ -51,7 +59,7 @@ impl Start {
             detail: None,
             endpoint: None,
             command: Some(format!("{run} -l {} -- {command}", quoted(endpoint))),
-            side_effects: "by a BPF program of a fresh cgroup: needs cgroups of version 2".into(),
+            side_effects,
         })
     }
 
@@ -68,10 +76,40 @@ impl Start {
         Some(case)
     }
 
-    /// The command that was asked about, with its arguments as far as they are known.
+    /// The command that was asked about, with its arguments as far as they are known; that of the
+    /// process; or a shell to type it into.
     pub(super) fn command(&self) -> Option<String> {
-        let words: Vec<String> = self.command.iter().map(|word| quoted(word)).collect();
-        (!words.is_empty()).then(|| words.join(" "))
+        let words = match (&self.process, self.command.is_empty()) {
+            (Some(process), true) => &process.again,
+            _ => &self.command,
+        };
+        let words: Vec<String> = words.iter().map(|word| quoted(word)).collect();
+        match (words.is_empty(), self.is_named()) {
+            (false, _) => Some(words.join(" ")),
+            (true, true) => None,
+            (true, false) => Some("sh".into()),
+        }
+    }
+
+    /// Whether a program or process was named.
+    fn is_named(&self) -> bool {
+        self.process.is_some() || !self.command.is_empty()
+    }
+
+    /// Says of a command that starts a shell what that is for.
+    fn say_of_a_shell(&self, side_effects: &mut String) {
+        if !self.is_named() {
+            side_effects.insert_str(0, "for what is started from that shell; ");
+        }
+    }
+
+    /// A command that starts the process again, where it was.
+    pub(super) fn in_its_directory(&self, command: String) -> String {
+        let at = self.process.as_ref().filter(|_| self.command.is_empty());
+        match at.and_then(|process| process.directory.as_ref()) {
+            Some(at) => format!("cd {} && {command}", quoted(at)),
+            None => command,
+        }
     }
 
     /// The file of the program whose capabilities count.
@@ -171,17 +209,35 @@ impl Start {
                 "survives upgrades; counts from `sudo systemctl restart {unit}` on; whatever the \
                  program starts has the right too"
             );
-        } else if inside {
+        } else if inside || self.command().is_none() {
             fix.title = "this run only: CAP_NET_BIND_SERVICE in its ambient set".into();
             fix.command = None;
-        } else if self.no_new_privs {
-            fix.side_effects += "; sudo needs a shell without no_new_privs";
+        } else {
+            match self.is_named() {
+                true => {}
+                false => {
+                    fix.side_effects = "whatever is started from that shell has the right".into()
+                }
+            }
+            if !self.has_account {
+                let command = fix.command.take();
+                fix.command = command.map(|c| c.replace("--init-groups", "--clear-groups"));
+            }
+            if self.no_new_privs {
+                fix.side_effects += "; sudo needs a shell without no_new_privs";
+            }
         }
     }
 
     fn this_program(&self, fix: &mut FixReport, case: &Case) {
-        let Some(program) = case.subject.programs.last() else { return };
-        let Some(file) = program.binary() else { return };
+        let file = case.subject.programs.last().and_then(|p| Some((p, p.binary()?)));
+        let Some((program, file)) = file else {
+            // Which file it is was not said.
+            fix.command = None;
+            fix.detail =
+                Some("setcap on its file; asked with `-- COMMAND`, the line for it is told".into());
+            return;
+        };
         if let Some(capabilities) = file.capabilities.value().copied().flatten() {
             let (path, text) = (self.path(&file.path), capability::file(&capabilities));
             let text = if text.contains(' ') { quoted(&text) } else { text };

@@ -11,6 +11,7 @@ use super::{evidence, report::Decision, trace::StepReport};
 use crate::{
     Endpoint, Setting,
     pasted::{Hint, How, Pasted, System},
+    render::phrase::quoted,
 };
 
 mod hint;
@@ -66,7 +67,7 @@ pub struct Got {
     /// What may give it besides, and cannot be read from here.
     pub unread: Vec<UnreadGate>,
     /// What would settle it.
-    pub settle: Option<&'static str>,
+    pub settle: Option<String>,
     /// The message's own explanation, judged.
     pub hint: Option<JudgedHint>,
     /// Other endpoints the message names. Untrusted text.
@@ -157,12 +158,7 @@ pub(crate) fn against(
     };
     let settle = match (now, case.host.kernel.family) {
         (None | Some(Now::Same), _) => None,
-        (_, KernelFamily::Linux) => Some("strace -f -e trace=bind,listen PROGRAM"),
-        (_, KernelFamily::Xnu) => Some("sudo dtruss -f -t bind PROGRAM"),
-        (_, KernelFamily::Freebsd) => Some("truss -f PROGRAM"),
-        (_, KernelFamily::Openbsd | KernelFamily::Netbsd) => Some("ktrace -i PROGRAM; kdump"),
-        (_, KernelFamily::Illumos) => Some("truss -f -t bind,listen PROGRAM"),
-        (_, KernelFamily::Windows) => None,
+        (_, family) => tracer(family).map(|tracer| format!("{tracer} {}", started(setting))),
     };
     Some(Got {
         errno: heard.errno,
@@ -239,6 +235,24 @@ fn asked(setting: &mut Setting, case: &mut Case, outcome: Outcome) -> Vec<Step> 
         let _ = setting.observe_in(&key, case);
         known.push(key);
     }
+}
+
+/// What shows the calls of a program that it starts, and of those that this one starts.
+fn tracer(family: KernelFamily) -> Option<&'static str> {
+    Some(match family {
+        KernelFamily::Linux => "strace -f -e trace=bind,listen",
+        KernelFamily::Xnu => "sudo dtruss -f -t bind",
+        KernelFamily::Freebsd => "truss -f",
+        KernelFamily::Openbsd | KernelFamily::Netbsd => "ktrace -i",
+        KernelFamily::Illumos => "truss -f -t bind,listen",
+        KernelFamily::Windows => return None,
+    })
+}
+
+/// The program in question, or a shell to start it from.
+fn started(setting: &Setting) -> String {
+    let words: Vec<String> = setting.command.iter().map(|word| quoted(word)).collect();
+    if words.is_empty() { "sh".into() } else { words.join(" ") }
 }
 
 fn is_of_exec(step: &Step) -> bool {

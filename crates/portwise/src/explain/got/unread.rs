@@ -59,7 +59,7 @@ const KNOWN: &[Known] = &[
         what: "a seccomp filter, such as systemd's SystemCallFilter= or a container's",
         usual: &[Errno::EPERM],
         any: true,
-        look: "grep Seccomp: /proc/PID/status",
+        look: "grep -s '^Seccomp:.*[12]$' /proc/[0-9]*/status",
     },
 ];
 

@@ -1,0 +1,139 @@
+//! Every command that a fix prints is run as it was printed, in the situation it was printed for,
+//! and what did not work before has to work then. Nothing is left out: a command that this machine
+//! cannot carry out is one that the case has a stand-in for (`stand_in` in `cases/lib.sh`), which
+//! knows the exact words and does to the sockets what the real program would.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    sync::Mutex,
+    thread,
+};
+
+use serde_json::Value;
+
+use super::{Asked, Key, ask, in_each_and_then, name};
+
+mod bind;
+mod packets;
+mod traced;
+
+/// A fix that waits for the kernel: all of them are tried at the same time, when the others are done.
+struct Late {
+    case: PathBuf,
+    question: String,
+    what: String,
+}
+
+#[test]
+fn every_printed_fix_works() {
+    let late = Mutex::new(Vec::new());
+    let look = |case: &Path, path: &str| {
+        let key = Key::read(&fs::read_to_string(case).unwrap());
+        let mut wrong = Vec::new();
+        for question in questions(&key.asks) {
+            wrong.extend(match question.verb {
+                "why" => bind::fixes(case, path, &question, &late),
+                "reach" => packets::fixes(case, path, &question),
+                _ => traced::fixes(case, path, &question),
+            });
+        }
+        wrong
+    };
+    in_each_and_then(look, |path| all_at_once(path, &late.lock().unwrap()));
+}
+
+fn all_at_once(path: &str, late: &[Late]) -> Vec<String> {
+    thread::scope(|scope| {
+        let try_it = |late: &Late| {
+            let wrong = worked(&late.case, path, &late.question, &late.what);
+            wrong.into_iter().map(|wrong| format!("{}: {wrong}", name(&late.case))).collect()
+        };
+        let tried: Vec<_> = late.iter().map(|late| scope.spawn(move || try_it(late))).collect();
+        let wrong: Vec<Vec<String>> = tried.into_iter().map(|one| one.join().unwrap()).collect();
+        wrong.concat()
+    })
+}
+
+/// One question of a case.
+struct Question {
+    /// What stands in front of `portwise`, such as the user it runs as.
+    before: String,
+    verb: &'static str,
+    rest: String,
+}
+
+/// The questions of a case that may be answered with fixes.
+fn questions(asks: &str) -> Vec<Question> {
+    let mut ports: Vec<&str> = Vec::new();
+    let mut found = Vec::new();
+    for part in asks.split(';').map(str::trim) {
+        if let Some(list) = part.strip_prefix("for port in ") {
+            ports = list.split_whitespace().collect();
+        }
+        let part = part.strip_prefix("do ").unwrap_or(part);
+        let verbs = ["why", "reach", "trace"].into_iter();
+        let mut asked = verbs.filter_map(|verb| {
+            let (before, rest) = part.split_once(&format!("portwise {verb} "))?;
+            Some((before, verb, rest))
+        });
+        let Some((before, verb, rest)) = asked.next() else { continue };
+        // How it is printed makes no difference.
+        if rest.contains("--json") {
+            continue;
+        }
+        let each = if rest.contains("$port") { ports.as_slice() } else { &[""] };
+        found.extend(each.iter().map(|port| Question {
+            before: before.into(),
+            verb,
+            rest: rest.replace("$port", port),
+        }));
+    }
+    found
+}
+
+/// Makes the situation and runs commands there of which the last says how it ended.
+fn worked(case: &Path, path: &str, commands: &str, what: &str) -> Vec<String> {
+    let said = match ask(case, path, commands) {
+        None => return Vec::new(),
+        Some(Err(wrong)) => return vec![wrong],
+        Some(Ok(asked)) => asked.answer + &asked.errors,
+    };
+    match said.lines().rev().find(|line| line.starts_with("status ")) {
+        Some("status 0") => Vec::new(),
+        _ => vec![format!("{what} does not work:\n{commands}\n{said}")],
+    }
+}
+
+/// A document with `$DIR` in place of the directory, which is another each time.
+fn in_general(asked: &Asked, document: &str) -> Value {
+    let directory = asked.values.get("DIR");
+    let text = directory.map_or(document.into(), |at| document.replace(at, "$DIR"));
+    serde_json::from_str(&text).unwrap_or_default()
+}
+
+/// What puts the command of a fix into the variable `command`, as it is printed there and then:
+/// process ids are others each time. `list` prints JSON, one document or one a line; `number`
+/// counts its fixes from 1.
+fn printed(list: &str, number: usize) -> String {
+    const PICK: &str = "import json, sys
+def fixes(o):
+    if isinstance(o, dict):
+        for k, v in o.items(): yield from v if k == \"fixes\" and v else fixes(v)
+    elif isinstance(o, list):
+        for v in o: yield from fixes(v)
+text = sys.stdin.read()
+try: parts = [json.loads(text)]
+except ValueError: parts = [json.loads(line) for line in text.splitlines()]
+print(list(fixes(parts))[int(sys.argv[1]) - 1][\"command\"] or \"true\")";
+    format!("command=$({list} | /usr/bin/python3 -c '{PICK}' {number}); echo \"types: $command\"")
+}
+
+/// What keeps a command from being tried on this machine: it changes a file that is not the test's
+/// own, and the case has no file system of its own.
+fn harms(case: &Path, command: &str) -> Option<String> {
+    let changes = ["setcap ", "chmod ", "chown ", "rm ", "install ", "usermod "];
+    let changes = changes.iter().any(|tool| command.contains(tool));
+    let own = command.contains("$DIR/") || fs::read_to_string(case).unwrap().contains("\nprivate ");
+    (changes && !own).then(|| format!("{} is not private, and prints: {command}", name(case)))
+}
