@@ -9,8 +9,8 @@ pub use traffic::Answered;
 use traffic::Mail;
 
 use crate::{
-    Call, Errno, Family, Finding, Host, Outcome, Protocol, Request, Rule, Socket, SocketId, State,
-    Subject, linux, outcomes, settle,
+    Call, Errno, Family, Finding, Host, Membership, Outcome, Protocol, Request, Rule, Socket,
+    SocketId, State, Subject, linux, outcomes, settle,
 };
 
 /// `net.core.somaxconn`, unless it was changed.
@@ -50,6 +50,21 @@ impl Machine {
             spoke_v4: Vec::new(),
             mail: Vec::new(),
         }
+    }
+
+    /// Begins again with what `host` has of sockets. All else of the host stays as it is.
+    pub fn restart(&mut self, host: &Host) {
+        let Machine { host: own, sockets, connections, waiting, backlogs, stale, spoke_v4, mail } =
+            self;
+        own.sockets.clone_from(&host.sockets);
+        own.buckets.clone_from(&host.buckets);
+        sockets.clear();
+        connections.clear();
+        waiting.clear();
+        backlogs.clear();
+        stale.clear();
+        spoke_v4.clear();
+        mail.clear();
     }
 
     /// Makes a socket owned by `uid`.
@@ -107,6 +122,13 @@ impl Machine {
     pub fn settle(&mut self, id: SocketId, call: Call, outcome: Outcome, port: Option<u16>) {
         let Some(socket) = self.sockets.iter_mut().find(|s| s.id == id) else { return };
         *socket = settle(&mut self.host, socket, &call, outcome, port);
+        let joined = *socket;
+        if let (Membership::Group(_), Call::Bind(_) | Call::Listen(_)) = (joined.group, call) {
+            // It may have founded the group with one that was there before.
+            for other in self.sockets.iter_mut().filter(|s| s.port == joined.port) {
+                other.group = self.host.sockets.get(other.id).map_or(other.group, |s| s.group);
+            }
+        }
         if let (Call::Listen(backlog), Outcome::Ok) = (call, outcome) {
             self.backlogs.retain(|(listener, _)| *listener != id);
             // A negative one is a very large one.

@@ -35,14 +35,19 @@ pub struct Modelled {
     pub found: Option<Vec<&'static Choice>>,
 }
 
+/// Beyond the ids that scenarios give.
+const FIRST_CHILD: u64 = 1 << 32;
+/// Where the search for ports that nobody has begins.
+const FIRST_PORT: u16 = 20000;
+
 impl Modelled {
     /// Plays on `host`.
     pub fn new(host: Host, world: World) -> Modelled {
         Modelled {
             machine: Machine::new(host),
             world,
-            next_child: 1 << 32,
-            next_port: 20000,
+            next_child: FIRST_CHILD,
+            next_port: FIRST_PORT,
             tried: None,
             specials: Vec::new(),
             marks: Vec::new(),
@@ -50,6 +55,19 @@ impl Modelled {
             domains: Vec::new(),
             found: None,
         }
+    }
+
+    /// Begins again with what `host` has of sockets. Links and settings stay as they are.
+    pub fn restart(&mut self, host: &Host) {
+        self.machine.restart(host);
+        self.next_child = FIRST_CHILD;
+        self.next_port = FIRST_PORT;
+        self.tried = None;
+        self.specials.clear();
+        self.marks.clear();
+        self.lite = None;
+        self.domains.clear();
+        self.found = None;
     }
 
     /// The machine that carries the calls.
@@ -147,7 +165,13 @@ impl Backend for Modelled {
         if self.settle_special(id, call, outcome) || self.machine.get(id).is_none() {
             return;
         }
-        let port = port.or_else(|| self.automatic_port(id, &call));
+        // The search for a port that nobody has is not short.
+        let named = match call {
+            Call::Bind(addr) => addr.port != 0,
+            Call::Listen(_) | Call::Connect(_) => self.machine.get(id).is_none_or(|s| s.port != 0),
+            Call::SetOption(_) => true,
+        };
+        let port = if named { port } else { port.or_else(|| self.automatic_port(id, &call)) };
         self.machine.settle(id, call, outcome, port);
     }
 

@@ -3,7 +3,8 @@
 use std::net::IpAddr;
 
 use portwise_model::{
-    Call, Family, Machine, Outcome, Protocol::Tcp, SockAddr, SockOption, SocketId, State, Subject,
+    Call, Family, Machine, Membership, Outcome, Protocol::Tcp, SockAddr, SockOption, SocketId,
+    State, Subject,
 };
 
 use super::{USER, host};
@@ -178,4 +179,26 @@ fn calls_ask_for_the_socket_as_it_is() {
     machine.autobind(SocketId(7), 40002);
     assert_eq!(machine.get(CLIENT).map(|s| s.port), Some(40000));
     assert_eq!(machine.get(SocketId(7)).map(|s| s.port), Some(40002));
+}
+
+/// A listener that is in the group of another stays there when it gives up `SO_REUSEPORT`: as
+/// 6.18 does, which gave a connection to it.
+#[test]
+fn whoever_founded_a_group_later_stays_in_it() {
+    let mut machine = Machine::new(host());
+    let share = |on| Call::SetOption(SockOption::ReusePort(on));
+    for id in [LISTENER, CLIENT] {
+        machine.socket(id, Family::Inet, Tcp, USER);
+        if id == CLIENT {
+            machine.settle(id, share(true), Outcome::Ok, None);
+        }
+        bind(&mut machine, id, 8080);
+        machine.settle(id, Call::Listen(1), Outcome::Ok, None);
+        machine.settle(LISTENER, share(true), Outcome::Ok, None);
+    }
+    machine.settle(LISTENER, share(false), Outcome::Ok, None);
+    let group = |id| machine.host.sockets.get(id).map(|s| s.group);
+    assert!(matches!(group(LISTENER), Some(Membership::Group(_))));
+    assert_eq!(group(LISTENER), group(CLIENT));
+    assert_eq!(machine.get(LISTENER).map(|s| s.group), group(CLIENT));
 }

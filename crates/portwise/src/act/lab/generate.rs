@@ -130,12 +130,12 @@ impl<'a> Generator<'a> {
         let mut random = Random::new(seed);
         let left = 1 + random.below(6);
         let main_port = random.pick(PORTS);
-        let turn = match random.below(100) {
-            0..4 => Turn::NarrowRange,
-            4..10 => Turn::Reuse,
-            10 => Turn::GoneDevice,
-            11..15 => Turn::Talk,
-            15 => Turn::Crowd,
+        let turn = match random.below(200) {
+            0..8 => Turn::NarrowRange,
+            8..20 => Turn::Reuse,
+            20..22 => Turn::GoneDevice,
+            22..27 => Turn::Talk,
+            27 => Turn::Crowd,
             _ => Turn::Any,
         };
         let (left, more) = if turn == Turn::Reuse { (left.max(3), 4) } else { (left, 0) };
@@ -190,7 +190,7 @@ impl<'a> Generator<'a> {
 
     /// Often the one who called last: changing costs two system calls.
     fn who(&mut self) -> Who {
-        if self.random.chance(60) {
+        if self.random.chance(35) {
             let n = self.cast.people.len();
             self.last = self.cast.people[self.random.below(n)];
         }

@@ -28,8 +28,10 @@ use std::{
 
 use portwise_model::{
     Choice, Host, Kernel, Rule,
-    scenario::{Scenario, Who, World, host_of},
+    scenario::{Modelled, Scenario, Who, host_of},
 };
+
+use portwise_sys::ns;
 
 use generate::{Cast, Generator};
 use live::Live;
@@ -74,8 +76,8 @@ pub struct Summary {
     pub lookups: Vec<(&'static Choice, u64)>,
     /// Disagreements that did not come again when the scenario was repeated.
     pub passing: u64,
-    /// By rule: in how many scenarios it stopped a call, and in how many it let one pass.
-    pub rules: Vec<(&'static Rule, u64, u64)>,
+    /// What each rule did.
+    pub rules: Vec<Tried>,
     /// The first disagreement.
     pub mismatch: Option<Found>,
     /// What was played, if that was asked for.
@@ -84,6 +86,19 @@ pub struct Summary {
     pub elapsed: Duration,
     /// What was left out, and why.
     pub not_run: Vec<String>,
+}
+
+/// A rule, and in how many scenarios it stopped a call and let one pass.
+#[derive(Debug)]
+pub struct Tried {
+    /// The rule.
+    pub rule: &'static Rule,
+    /// Scenarios in which it stopped a call.
+    pub stopped: u64,
+    /// Scenarios in which it let one pass.
+    pub passed: u64,
+    /// The last scenario of each kind: a rule counts once in it.
+    last: [u64; 2],
 }
 
 /// A disagreement, made small.
@@ -154,7 +169,7 @@ pub fn random(
             "calls by several users: a user namespace has one uid; run as root for them".into(),
         );
     }
-    summary.rules.sort_by_key(|(rule, ..)| rule.id);
+    summary.rules.sort_by_key(|tried| tried.rule.id);
     summary.recorded.sort_by(|a, b| a.id.cmp(&b.id));
     Ok(summary)
 }
@@ -174,7 +189,8 @@ struct Shared<'a> {
 
 impl Shared<'_> {
     fn work(&self) -> Result<(), Trouble> {
-        let room = Room::new(self.kernel, self.home)?;
+        ns::unshare_files().map_err(|e| Trouble(format!("unshare: {e}")))?;
+        let mut room = Room::new(self.kernel, self.home)?;
         let mut live = Live::new(self.home).map_err(|e| Trouble(format!("capget: {e}")))?;
         let mut own = Summary::default();
         while !self.stop.load(Ordering::Relaxed) {
@@ -185,7 +201,7 @@ impl Shared<'_> {
             let last = (first + BATCH).min(self.plan.count);
             for n in first..last {
                 let number = self.plan.skip + n;
-                if let Some(found) = self.one(&room, &mut live, number, &mut own)? {
+                if let Some(found) = self.one(&mut room, &mut live, number, &mut own)? {
                     self.stop.store(true, Ordering::Relaxed);
                     own.mismatch = Some(found);
                     break;
@@ -200,7 +216,7 @@ impl Shared<'_> {
     /// Plays scenario `number`; returns a disagreement that stays.
     fn one(
         &self,
-        room: &Room,
+        room: &mut Room,
         live: &mut Live,
         number: u64,
         own: &mut Summary,
@@ -250,7 +266,8 @@ struct Room {
     cast: Cast,
     devices: BTreeMap<u32, String>,
     host: Host,
-    world: World,
+    /// Kept from one scenario to the next for its memory.
+    model: Modelled,
 }
 
 impl Room {
@@ -267,19 +284,21 @@ impl Room {
             None => Cast::root(indices),
             Some(_) => Cast::one(home.uid, indices),
         };
-        Ok(Room { home, cast, devices, host, world })
+        let model = Modelled::new(host.clone(), world);
+        Ok(Room { home, cast, devices, host, model })
     }
 
-    fn random(&self, live: &mut Live, seed: u64) -> Result<Played, Trouble> {
+    fn random(&mut self, live: &mut Live, seed: u64) -> Result<Played, Trouble> {
         self.tidy(live)?;
         let mut generator = Generator::new(seed, &self.cast);
-        Ok(play(live, &self.host, &self.world, |model| generator.next(model.machine())))
+        let next = |model: &Modelled| generator.next(model.machine());
+        Ok(play(live, &mut self.model, &self.host, next))
     }
 
-    fn replay(&self, live: &mut Live, ops: &[script::Op]) -> Result<Played, Trouble> {
+    fn replay(&mut self, live: &mut Live, ops: &[script::Op]) -> Result<Played, Trouble> {
         self.tidy(live)?;
         let mut ops = ops.iter().copied();
-        Ok(play(live, &self.host, &self.world, |_| ops.next()))
+        Ok(play(live, &mut self.model, &self.host, |_| ops.next()))
     }
 
     /// Moves into a fresh namespace of the same kind if the last scenario left something behind.
@@ -305,22 +324,25 @@ impl Summary {
         for &choice in &played.found {
             self.count_lookup(choice, 1);
         }
-        // A rule counts once a scenario for each way. Rules are told apart by where they stand.
-        let mut seen: Vec<(&'static Rule, bool)> = Vec::with_capacity(64);
         for &(rule, stopped) in &played.tried {
-            if !seen.iter().any(|&(r, s)| std::ptr::eq(r, rule) && s == stopped) {
-                seen.push((rule, stopped));
+            let number = self.scenarios;
+            let Tried { stopped: stops, passed: passes, last, .. } = self.rule(rule);
+            if std::mem::replace(&mut last[usize::from(stopped)], number) != number {
+                *(if stopped { stops } else { passes }) += 1;
             }
         }
-        for (rule, stopped) in seen {
-            let at = self.rules.iter().position(|(r, ..)| std::ptr::eq(*r, rule));
-            let at = at.unwrap_or_else(|| {
-                self.rules.push((rule, 0, 0));
-                self.rules.len() - 1
-            });
-            let (_, stops, passes) = &mut self.rules[at];
-            *(if stopped { stops } else { passes }) += 1;
-        }
+    }
+
+    /// Rules are told apart by where they stand, and sorted by that: this is asked a hundred times
+    /// in a scenario.
+    fn rule(&mut self, rule: &'static Rule) -> &mut Tried {
+        let place = |rule: &'static Rule| std::ptr::from_ref(rule) as usize;
+        let at = self.rules.binary_search_by_key(&place(rule), |tried| place(tried.rule));
+        let at = at.unwrap_or_else(|at| {
+            self.rules.insert(at, Tried { rule, stopped: 0, passed: 0, last: [0; 2] });
+            at
+        });
+        &mut self.rules[at]
     }
 
     fn count_lookup(&mut self, choice: &'static Choice, times: u64) {
@@ -342,14 +364,10 @@ impl Summary {
             self.count_lookup(choice, times);
         }
         self.passing += other.passing;
-        for (rule, stopped, passed) in other.rules {
-            match self.rules.iter_mut().find(|(r, ..)| std::ptr::eq(*r, rule)) {
-                Some((_, stops, passes)) => {
-                    *stops += stopped;
-                    *passes += passed;
-                }
-                None => self.rules.push((rule, stopped, passed)),
-            }
+        for Tried { rule, stopped, passed, .. } in other.rules {
+            let tried = self.rule(rule);
+            tried.stopped += stopped;
+            tried.passed += passed;
         }
         self.mismatch = self.mismatch.take().or(other.mismatch);
         self.recorded.extend(other.recorded);

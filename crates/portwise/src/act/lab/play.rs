@@ -4,7 +4,7 @@ use std::{fmt, net::IpAddr, time::Duration};
 
 use portwise_model::{
     Call, Choice, Host, Outcome, Rule, SockAddr, SocketId,
-    scenario::{self, Backend, Connected, Connects, Modelled, Unsupported, Who, World},
+    scenario::{self, Backend, Connected, Connects, Modelled, Unsupported, Who},
 };
 
 use super::{
@@ -75,19 +75,19 @@ pub(super) struct Played {
     pub(super) packets: u64,
 }
 
-/// Plays what `next` gives, on a namespace that is as `host` says.
+/// Plays what `next` gives, on a namespace that is as `host` says, which `model` was made for.
 pub(super) fn play(
     live: &mut Live,
+    model: &mut Modelled,
     host: &Host,
-    world: &World,
     mut next: impl FnMut(&Modelled) -> Option<Op>,
 ) -> Played {
-    let mut model = Modelled::new(host.clone(), world.clone());
+    model.restart(host);
     let mut played = Played::default();
-    while let Some(op) = next(&model) {
+    while let Some(op) = next(model) {
         model.tried = Some(std::mem::take(&mut played.tried));
         model.found = Some(std::mem::take(&mut played.found));
-        let step = Step { live, model: &mut model, chosen: &mut played.chosen }.take(op);
+        let step = Step { live, model, chosen: &mut played.chosen }.take(op);
         played.tried = model.tried.take().unwrap_or_default();
         played.found = model.found.take().unwrap_or_default();
         let Some((allowed, observed)) = step else { continue };

@@ -9,7 +9,7 @@ use serde::Serialize;
 use super::{Args, Outcomes, closing};
 use crate::{
     Trouble,
-    act::lab::{self, Found, Plan, Summary},
+    act::lab::{self, Found, Plan, Summary, Tried},
     cli::{Global, Output},
     observe::live,
     render::json,
@@ -91,7 +91,10 @@ pub(super) fn run(
             steps,
             scenarios,
             rules: (summary.rules.iter())
-                .map(|&(rule, stopped, passed)| (rule.id, Seen { stopped, passed }))
+                .map(|tried| {
+                    let Tried { rule, stopped, passed, .. } = *tried;
+                    (rule.id, Seen { stopped, passed })
+                })
                 .collect(),
             connections: summary.connections,
             packets: summary.packets,
@@ -153,11 +156,11 @@ fn text(plan: &Plan, kernel: &Kernel, summary: &Summary, file: Option<&PathBuf>)
         summary.scenarios as f64 / seconds.max(0.001),
     );
     let _ = writeln!(text, "\n   stopped    passed  rule (scenarios in which it did)");
-    for (rule, stopped, passed) in &summary.rules {
+    for Tried { rule, stopped, passed, .. } in &summary.rules {
         let _ = writeln!(text, "{stopped:10}{passed:10}  {}", rule.id);
     }
     for rule in rules().iter().filter(|r| r.id.starts_with("linux.")) {
-        if !summary.rules.iter().any(|(seen, ..)| seen.id == rule.id) {
+        if !summary.rules.iter().any(|seen| seen.rule.id == rule.id) {
             let _ = writeln!(text, "         -         -  {}", rule.id);
         }
     }
