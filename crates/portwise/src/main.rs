@@ -4,5 +4,6 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
+    portwise_sys::allocator::ask_seldom();
     portwise::cli::main()
 }

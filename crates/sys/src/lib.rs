@@ -4,7 +4,7 @@
 //! one with `unsafe`. What a caller may not see comes back as an error that says so, never as an
 //! empty answer.
 //!
-//! Everything but [`Errno`] and [`Error`] exists on Linux only.
+//! Everything but [`Errno`], [`Error`] and [`allocator`] exists on Linux only.
 #![allow(unsafe_code)]
 
 /// Says why a test cannot run here: past the test harness, which keeps what passing tests print.
@@ -21,6 +21,7 @@ mod errno;
 
 pub use errno::{Errno, Error};
 
+pub mod allocator;
 #[cfg(target_os = "linux")]
 pub mod bpf;
 #[cfg(target_os = "linux")]
