@@ -85,6 +85,33 @@ fn nobody_looks_for_holders_unless_asked() {
     assert_eq!(found.sockets.len(), 1);
 }
 
+/// The lists of all namespaces leave out what is bound and does nothing, until the kernel's counts
+/// say that there may be such sockets.
+#[test]
+fn a_socket_that_is_only_bound_is_seen_everywhere() {
+    use portwise_sys::sock::{Address, Socket as Raw};
+    let socket = Raw::new(2, 1, 0).unwrap();
+    socket.bind(&Address::new("127.0.0.1:0".parse().unwrap())).unwrap();
+    let address = socket.local_address().unwrap().to_socket_addr().unwrap();
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    for no_bpf in [false, true] {
+        let namespaces = inventory::Namespaces::All;
+        let query = Query { namespaces, no_bpf, ..Query::default() };
+        let found = inventory::take(&query).unwrap();
+        if found.unseen.bound_tcp {
+            return portwise_sys::not_run!("this kernel does not show such sockets");
+        }
+        let bound = mine(&found, State::Bound);
+        assert!(bound.iter().any(|socket| socket.local() == address), "{bound:?}");
+        let listening = mine(&found, State::Listen);
+        assert!(listening.iter().any(|s| s.local() == listener.local_addr().unwrap()));
+        let place = |s: &Socket| found.namespaces.iter().position(|n| n.inode == s.netns);
+        let transports = query.transports.iter();
+        let rank = |s: &Socket| transports.clone().position(|t| *t == s.transport);
+        assert!(found.sockets.is_sorted_by_key(|s| (place(s), rank(s), s.family)));
+    }
+}
+
 /// A process that holds a descriptor and does nothing, until it is dropped.
 struct Holding(Child);
 

@@ -80,13 +80,17 @@ pub struct Btf<'a> {
     strings: &'a [u8],
 }
 
-/// The types asked for by [`Btf::find`], and where every type begins.
+/// The types asked for by [`Btf::find`], and where every [`STEP`]th type begins.
 #[derive(Clone, Debug)]
 pub struct Found<'a> {
     btf: Btf<'a>,
     begins: Vec<u32>,
     ids: Vec<Option<u32>>,
 }
+
+/// There are more than a hundred thousand types, and few are asked for: to remember where each of
+/// them begins takes longer than to go there from the one before it that is known.
+const STEP: usize = 32;
 
 impl<'a> Btf<'a> {
     /// Reads the header. The kernel's own byte order only.
@@ -112,28 +116,41 @@ impl<'a> Btf<'a> {
     /// # Errors
     /// `EBADMSG` if a type is cut off or of a kind this reader does not know.
     pub fn find(self, wanted: &[(&str, Kind)]) -> Result<Found<'a>, Error> {
-        let mut begins = Vec::with_capacity(self.types.len() / 28);
-        // The type 0 is void, and is not written down.
-        begins.push(u32::MAX);
+        let mut begins = Vec::with_capacity(self.types.len() / 24 / STEP);
         let mut ids = vec![None; wanted.len()];
-        let mut at = 0;
+        let starts: Vec<Start> = wanted.iter().map(|(name, _)| Start::of(name)).collect();
+        // The type 0 is void, and is not written down.
+        let (mut at, mut id) = (0, 1);
         while at < self.types.len() {
+            if id % STEP == 1 {
+                begins.push(at as u32);
+            }
             let header = Header::at(self.types, at).ok_or_else(malformed)?;
             if matches!(header.kind, Kind::STRUCT | Kind::UNION | Kind::FUNC) {
-                for (id, (name, kind)) in ids.iter_mut().zip(wanted) {
-                    if id.is_none() && header.kind == *kind && self.is_called(header.name, name) {
-                        *id = Some(begins.len() as u32);
+                let start = self.start(header.name);
+                for (place, (name, kind)) in wanted.iter().enumerate() {
+                    if starts[place].fits(start)
+                        && header.kind == *kind
+                        && ids[place].is_none()
+                        && self.is_called(header.name, name)
+                    {
+                        ids[place] = Some(id as u32);
                     }
                 }
             }
-            begins.push(at as u32);
-            let tail = header.kind.tail(header.count).ok_or_else(malformed)?;
-            at = at.saturating_add(12).saturating_add(tail);
+            at = header.end(at).ok_or_else(malformed)?;
+            id += 1;
         }
         if at != self.types.len() {
             return Err(malformed());
         }
         Ok(Found { btf: self, begins, ids })
+    }
+
+    /// The first bytes of a name, and of what follows it; 0 at the very end.
+    fn start(&self, at: u32) -> u64 {
+        let rest = self.strings.get(at as usize..).unwrap_or_default();
+        rest.first_chunk().map_or(0, |bytes| u64::from_ne_bytes(*bytes))
     }
 
     fn is_called(&self, at: u32, name: &str) -> bool {
@@ -196,10 +213,20 @@ impl Found<'_> {
         None
     }
 
+    /// Where a type begins.
+    fn begin(&self, id: u32) -> Option<usize> {
+        let place = (id as usize).checked_sub(1)?;
+        let mut at = *self.begins.get(place / STEP)? as usize;
+        for _ in 0..place % STEP {
+            at = Header::at(self.btf.types, at)?.end(at)?;
+        }
+        Some(at)
+    }
+
     /// The type behind typedefs and qualifiers, and where it is.
     fn resolved(&self, mut id: u32) -> Option<(usize, Header)> {
         for _ in 0..DEPTH {
-            let at = *self.begins.get(id as usize)? as usize;
+            let at = self.begin(id)?;
             let header = Header::at(self.btf.types, at)?;
             match header.kind {
                 Kind::TYPEDEF | Kind::VOLATILE | Kind::CONST | Kind::RESTRICT | Kind::TYPE_TAG => {
@@ -223,6 +250,27 @@ impl Found<'_> {
     }
 }
 
+/// The first bytes of a name that is looked for: one comparison rules out nearly all others.
+struct Start {
+    bytes: u64,
+    mask: u64,
+}
+
+impl Start {
+    fn of(name: &str) -> Start {
+        let (mut bytes, mut mask) = ([0; 8], [0; 8]);
+        for (at, byte) in name.bytes().take(8).enumerate() {
+            (bytes[at], mask[at]) = (byte, u8::MAX);
+        }
+        Start { bytes: u64::from_ne_bytes(bytes), mask: u64::from_ne_bytes(mask) }
+    }
+
+    /// Says whether a name may be the one: 0 stands for one that is not known.
+    fn fits(&self, start: u64) -> bool {
+        start & self.mask == self.bytes || start == 0
+    }
+}
+
 /// The first 12 bytes of a type.
 #[derive(Clone, Copy)]
 struct Header {
@@ -236,15 +284,21 @@ struct Header {
 impl Header {
     fn at(types: &[u8], at: usize) -> Option<Header> {
         let bytes: &[u8; 12] = types.get(at..)?.first_chunk()?;
-        let word = |at: usize| u32::from_ne_bytes([0, 1, 2, 3].map(|byte| bytes[at + byte]));
-        let info = word(4);
+        let (words, _) = bytes.as_chunks::<4>();
+        let word = |at: usize| u32::from_ne_bytes(words[at]);
+        let info = word(1);
         Some(Header {
             name: word(0),
             kind: Kind((info >> 24 & 0x1f) as u8),
             count: (info & 0xffff) as usize,
             flag: info >> 31 == 1,
-            size_or_type: word(8),
+            size_or_type: word(2),
         })
+    }
+
+    /// Where the type after this one, which is at `at`, begins.
+    fn end(&self, at: usize) -> Option<usize> {
+        at.checked_add(12)?.checked_add(self.kind.tail(self.count)?)
     }
 }
 

@@ -13,7 +13,10 @@ use super::{
     Holders, Process,
     inventory::{
         Holder, How,
-        linux::holders::{Hold, Search, Wanted, search},
+        linux::{
+            holders::{Hold, Search, Wanted, may_use_bpf, search},
+            way::Way,
+        },
     },
     is_orphan,
     sockets::of_descriptor,
@@ -73,7 +76,11 @@ pub(super) fn find(proc: &Proc, sockets: &[Socket], one_is_enough: bool) -> Sear
     };
     // The table of sockets does not know their cookies.
     let sockets = open().map(|socket| (socket.id.0, 0)).collect();
-    search(proc, &Wanted { sockets, filter, no_bpf: false, one_is_enough })
+    let way = match may_use_bpf() {
+        Ok(()) => Way::Bpf,
+        Err(why) => Way::Proc(Some(why)),
+    };
+    search(proc, &Wanted { sockets, filter, one_is_enough }, way, None)
 }
 
 /// `SO_REUSEADDR` and `SO_REUSEPORT` of a socket, as seen when its holder was found, or read

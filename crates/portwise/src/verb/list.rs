@@ -11,7 +11,7 @@ use crate::{
     explain::listed::{ListedProcess, ListedSocket, Listing, bound_to},
     observe::{
         exposure::{Exposure, Networks, covers},
-        inventory::{self, Inventory, Namespaces, Query, States, Transport},
+        inventory::{self, Inventory, Namespace, Namespaces, Query, States, Transport},
         user::{self, Directory},
     },
     render::{json, listing},
@@ -203,6 +203,8 @@ fn query(args: &Args, global: &Global, filters: &Filters) -> Query {
             None => Namespaces::All,
         },
         holders: !args.no_holders || global.pid.is_some() || args.user.is_some(),
+        // The table does not show them.
+        options: global.json || args.json_lines,
         no_bpf: args.no_bpf,
     }
 }
@@ -218,23 +220,18 @@ fn uid(name: &str, directory: &Directory) -> Result<u32, Trouble> {
 }
 
 /// The networks of each namespace that has a socket.
-fn networks(inventory: &Inventory) -> BTreeMap<u64, Networks> {
-    let mut networks = BTreeMap::new();
-    for namespace in &inventory.namespaces {
-        let has_any = inventory.sockets.iter().any(|socket| socket.netns == namespace.inode);
-        if has_any && let Some(found) = networks_of(namespace) {
-            networks.insert(namespace.inode, found);
-        }
-    }
-    networks
-}
-
 #[cfg(target_os = "linux")]
-fn networks_of(namespace: &inventory::Namespace) -> Option<Networks> {
-    inventory::within(namespace, crate::observe::exposure::networks).ok()?.ok()
+fn networks(inventory: &Inventory) -> BTreeMap<u64, Networks> {
+    let has_any = |n: &&Namespace| inventory.sockets.iter().any(|s| s.netns == n.inode);
+    let namespaces: Vec<&Namespace> = inventory.namespaces.iter().filter(has_any).collect();
+    let found = inventory::within_each(&namespaces, |_| crate::observe::exposure::networks());
+    let known = |(namespace, found): (&&Namespace, Result<_, _>)| {
+        Some((namespace.inode, Result::flatten(found).ok()?))
+    };
+    namespaces.iter().zip(found).filter_map(known).collect()
 }
 
 #[cfg(not(target_os = "linux"))]
-fn networks_of(_: &inventory::Namespace) -> Option<Networks> {
-    None
+fn networks(_: &Inventory) -> BTreeMap<u64, Networks> {
+    BTreeMap::new()
 }

@@ -23,32 +23,45 @@ pub enum Protocol {
     Udp,
 }
 
-/// Returns the sockets of the kernel itself in the network namespace of the calling thread. Needs
-/// what [`super::task_file::sockets`] needs.
+/// Returns those sockets of the network namespace of the calling thread that have one of these
+/// cookies and that the kernel itself made. Needs what [`super::task_file::sockets`] needs.
 ///
 /// # Errors
 /// Those of [`super::task_file::sockets`].
-pub fn sockets(protocol: Protocol) -> Result<Vec<KernelSocket>, Error> {
+pub fn sockets(protocol: Protocol, cookies: &[u64]) -> Result<Vec<KernelSocket>, Error> {
+    // A program compares each socket with a few of them; of more it returns all that the kernel
+    // made.
+    const FEW: usize = 16;
     let layout = layouts()?.kernel.as_ref().map_err(Clone::clone)?;
-    let written = match protocol {
+    let few = if cookies.len() <= FEW { cookies } else { &[] };
+    let is_enough = |bytes: &[u8]| {
+        let lines = bytes.iter().filter(|byte| **byte == b'\n').count();
         // Those that listen come first; the others may be very many.
-        Protocol::Tcp => {
-            layout.tcp().run_until(layout.tcp_iterator, |bytes| bytes.ends_with(&[END]))?
-        }
-        Protocol::Udp => layout.udp().run(layout.udp_iterator)?,
+        bytes.ends_with(&[END]) || lines == few.len() && !few.is_empty()
     };
-    Ok(parse(&written))
+    let written = match protocol {
+        Protocol::Tcp => layout.tcp(few).run_until(layout.tcp_iterator, is_enough)?,
+        Protocol::Udp => layout.udp(few).run_until(layout.udp_iterator, is_enough)?,
+    };
+    let mut found = parse(&written);
+    found.retain(|socket| cookies.contains(&socket.cookie));
+    Ok(found)
 }
 
 /// What is written when the sockets that listen are over.
 const END: u8 = 0;
 
+/// What is written in place of a function for a socket that the kernel did not make, if it was
+/// looked for.
+const NOT_ITS_OWN: (i32, &str) = (1, "0x1");
+
 /// Reads lines such as `1f vxlan_rcv [vxlan]`.
 fn parse(written: &[u8]) -> Vec<KernelSocket> {
     let socket = |line: &str| {
-        let mut words = line.split(' ');
+        let mut words = line.split_ascii_whitespace();
         let cookie = u64::from_str_radix(words.next()?, 16).ok()?;
-        Some(KernelSocket { cookie, function: words.next()?.to_owned() })
+        let function = words.next().filter(|function| *function != NOT_ITS_OWN.1)?;
+        Some(KernelSocket { cookie, function: function.to_owned() })
     };
     String::from_utf8_lossy(written).lines().filter_map(socket).collect()
 }
@@ -83,7 +96,7 @@ impl Layout {
         })
     }
 
-    fn tcp(&self) -> Program {
+    fn tcp(&self, cookies: &[u64]) -> Program {
         const SKC_TO_TCP_SOCK: i32 = 137;
         const SEQ_WRITE: i32 = 127;
         const LISTEN: u32 = 10;
@@ -106,36 +119,55 @@ impl Layout {
         p.call(SKC_TO_TCP_SOCK);
         p.end_if_zero(R0);
         p.copy(R9, R0);
-        self.print(&mut p, self.data_ready);
+        self.print(&mut p, self.data_ready, cookies);
         p
     }
 
-    fn udp(&self) -> Program {
+    fn udp(&self, cookies: &[u64]) -> Program {
         let mut p = Program::default();
         p.load(Size::Double, R6, R1, 0);
         p.load(Size::Double, R9, R1, 8);
         p.end_if_zero(R9);
-        self.print(&mut p, self.encap_rcv);
+        self.print(&mut p, self.encap_rcv, cookies);
         p
     }
 
     /// Writes the cookie of the socket in R9 and the name of a function it points to, if the kernel
-    /// made it. R6 has the context's meta.
-    fn print(&self, p: &mut Program, function: i16) {
+    /// made it. With cookies: that of a socket which has one of them, whoever made it, and of no
+    /// other. R6 has the context's meta.
+    fn print(&self, p: &mut Program, function: i16, cookies: &[u64]) {
         const SEQ_PRINTF: i32 = 126;
-        const FORMAT: &[u8; 16] = b"%llx %ps\n\0\0\0\0\0\0\0";
-        p.load(Size::Byte, R1, R9, self.of_kernel.0);
-        p.and(R1, self.of_kernel.1);
-        p.end_if_zero(R1);
-        for (at, half) in FORMAT.chunks_exact(8).enumerate() {
-            let half = u64::from_ne_bytes([0, 1, 2, 3, 4, 5, 6, 7].map(|byte| half[byte]));
-            p.set_double(R1, half);
-            p.store(Size::Double, R10, -32 + 8 * at as i16, R1);
-        }
+        // A line is as long as what is read at once, so that each is read when it is written.
+        const FORMAT: &[u8; 16] = b"%16llx %ps\n\0\0\0\0\0";
         p.load(Size::Double, R1, R9, self.cookie);
         p.store(Size::Double, R10, -16, R1);
-        p.load(Size::Double, R1, R9, function);
-        p.store(Size::Double, R10, -8, R1);
+        if let [others @ .., last] = cookies {
+            let mut known = Vec::new();
+            for cookie in others {
+                p.set_double(R2, *cookie);
+                known.push(p.skip_if_same(R1, R2));
+            }
+            p.set_double(R2, *last);
+            p.end_unless_same(R1, R2);
+            known.into_iter().for_each(|skip| p.land(skip));
+        }
+        let (halves, _) = FORMAT.as_chunks::<8>();
+        for (at, half) in halves.iter().enumerate() {
+            p.set_double(R1, u64::from_ne_bytes(*half));
+            p.store(Size::Double, R10, -32 + 8 * at as i16, R1);
+        }
+        p.load(Size::Byte, R1, R9, self.of_kernel.0);
+        p.and(R1, self.of_kernel.1);
+        if cookies.is_empty() {
+            p.end_if_zero(R1);
+        }
+        let of_others = p.skip_if_zero(R1);
+        p.load(Size::Double, R2, R9, function);
+        let both = p.skip();
+        p.land(of_others);
+        p.set(R2, NOT_ITS_OWN.0);
+        p.land(both);
+        p.store(Size::Double, R10, -8, R2);
         p.load(Size::Double, R1, R6, 0);
         p.copy(R2, R10);
         p.add(R2, -32);
@@ -153,7 +185,7 @@ mod tests {
 
     #[test]
     fn lines_are_read() {
-        let read = parse(b"1f vxlan_rcv [vxlan]\nx y\n\n2 0x0\n");
+        let read = parse(b"      1f vxlan_rcv [vxlan]\nx y\n\n  3 0x1\n   2 0x0\n");
         let read: Vec<_> = read.iter().map(|s| (s.cookie, s.function.as_str())).collect();
         assert_eq!(read, [(31, "vxlan_rcv"), (2, "0x0")]);
     }

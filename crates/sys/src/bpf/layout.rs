@@ -13,6 +13,7 @@ pub(super) enum Type {
     IterTask,
     IterTcp,
     IterUdp,
+    IterMeta,
     Task,
     File,
     Inode,
@@ -30,11 +31,12 @@ pub(super) enum Type {
     RdonlyCast,
 }
 
-const TYPES: [(&str, Kind); 19] = [
+const TYPES: [(&str, Kind); 20] = [
     ("bpf_iter_task_file", Kind::FUNC),
     ("bpf_iter_task", Kind::FUNC),
     ("bpf_iter_tcp", Kind::FUNC),
     ("bpf_iter_udp", Kind::FUNC),
+    ("bpf_iter_meta", Kind::STRUCT),
     ("task_struct", Kind::STRUCT),
     ("file", Kind::STRUCT),
     ("inode", Kind::STRUCT),
@@ -137,6 +139,7 @@ mod tests {
             (Type::IterTask, "bpf_iter_task"),
             (Type::IterTcp, "bpf_iter_tcp"),
             (Type::IterUdp, "bpf_iter_udp"),
+            (Type::IterMeta, "bpf_iter_meta"),
             (Type::Task, "task_struct"),
             (Type::File, "file"),
             (Type::Inode, "inode"),

@@ -12,6 +12,9 @@ pub(super) struct Array {
     length: usize,
 }
 
+// SAFETY: a mapping is one of the whole process, and nothing else refers to this one.
+unsafe impl Send for Array {}
+
 /// The beginning of `union bpf_attr` for BPF_MAP_CREATE.
 #[repr(C)]
 #[derive(Default)]

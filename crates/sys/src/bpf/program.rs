@@ -135,6 +135,18 @@ impl Program {
         self.push(0x67, to, R0, 0, bits);
     }
 
+    /// `from` becomes `*(to + offset)`, and that is raised by what `from` was, at once.
+    pub(super) fn fetch_add(&mut self, to: Reg, offset: i16, from: Reg) {
+        const FETCH_ADD: i32 = 0x01;
+        self.push(0xdb, to, from, offset, FETCH_ADD);
+    }
+
+    /// `*(to + offset) = from` if it is what R0 says, at once; R0 becomes what it was.
+    pub(super) fn compare_exchange(&mut self, to: Reg, offset: i16, from: Reg) {
+        const COMPARE_EXCHANGE: i32 = 0xf1;
+        self.push(0xdb, to, from, offset, COMPARE_EXCHANGE);
+    }
+
     /// Calls a function of the kernel by its BTF number; the arguments are in R1 to R5.
     pub(super) fn call_function(&mut self, function: u32) {
         const BY_BTF: Reg = Reg(2);
@@ -269,7 +281,7 @@ impl Program {
     /// `EPERM`, also by a kernel that is locked down; `EINVAL`, `EACCES` if this kernel does not
     /// accept the program.
     pub(super) fn run(self, iterator: u32) -> Result<Vec<u8>, Error> {
-        read_whole(self.start(iterator)?)
+        read_whole(self.linked(iterator)?.start()?)
     }
 
     /// The same, but what it writes is read in pieces, and when `is_enough` says so of all that was
@@ -283,8 +295,8 @@ impl Program {
         is_enough: impl Fn(&[u8]) -> bool,
     ) -> Result<Vec<u8>, Error> {
         // The kernel goes on until it has written as much as fits.
-        const PIECE: usize = 64;
-        let mut file = self.start(iterator)?;
+        const PIECE: usize = 16;
+        let mut file = self.linked(iterator)?.start()?;
         let mut bytes = Vec::new();
         while !is_enough(&bytes) {
             let mut piece = [0; PIECE];
@@ -296,10 +308,13 @@ impl Program {
         Ok(bytes)
     }
 
-    fn start(self, iterator: u32) -> Result<File, Error> {
+    /// Loads the program as an iterator and makes it ready to run.
+    ///
+    /// # Errors
+    /// Those of [`Program::run`].
+    pub(super) fn linked(self, iterator: u32) -> Result<Linked, Error> {
         const PROG_LOAD: c_long = 5;
         const LINK_CREATE: c_long = 28;
-        const ITER_CREATE: c_long = 33;
         let instructions = self.finished();
         let load = Load {
             prog_type: 26, // BPF_PROG_TYPE_TRACING
@@ -315,7 +330,27 @@ impl Program {
         let link = Link { prog_fd: number(&program), attach_type: TRACE_ITER, ..Link::default() };
         // SAFETY: the attributes have no pointer.
         let link = unsafe { bpf(LINK_CREATE, &link) }.map_err(|e| failed(e, "LINK_CREATE"))?;
-        let iter = Iter { link_fd: number(&link), flags: 0 };
+        Ok(Linked(link))
+    }
+}
+
+/// A program that can run, any number of times, also at once.
+pub(super) struct Linked(OwnedFd);
+
+impl Linked {
+    /// Runs a program that writes nothing over everything.
+    ///
+    /// # Errors
+    /// Those of bpf(2) and read(2).
+    pub(super) fn run(&self) -> Result<(), Error> {
+        let mut file = self.start()?;
+        while read_piece(&mut file, &mut [0; 64])? > 0 {}
+        Ok(())
+    }
+
+    fn start(&self) -> Result<File, Error> {
+        const ITER_CREATE: c_long = 33;
+        let iter = Iter { link_fd: number(&self.0), flags: 0 };
         // SAFETY: the attributes have no pointer.
         let iter = unsafe { bpf(ITER_CREATE, &iter) }.map_err(|e| failed(e, "ITER_CREATE"))?;
         Ok(iter.into())

@@ -2,17 +2,20 @@
 //! files of each itself. The kernel's own walk over files ([`super::task_file`]) takes a lock and a
 //! reference for each file; this one only reads, which is several times as fast.
 
+use std::thread;
+
 use super::layout::{Type, Types, layouts};
 use super::map::Array;
-use super::program::{Program, R0, R1, R2, R3, R4, R5, R6, R7, R8, R10, Size};
+use super::program::{Linked, Program, R0, R1, R2, R3, R4, R5, R6, R7, R8, R9, R10, Size};
 use super::task_file::{self, Filter, OpenSocket, RECORD};
-use crate::Error;
+use crate::{Error, proc::processors};
 
-/// What is before the records: the operations of a socket's file, once one was seen, and how many
-/// records there are.
+/// What is before the records: the operations of a socket's file, once one was seen, how many
+/// records there are, and the number of the first walk, if two share the processes.
 const OPERATIONS: i16 = 0;
 const COUNT: i16 = 8;
-const HEADER: usize = 16;
+const FIRST_WALK: i16 = 16;
+const HEADER: usize = 24;
 
 /// How many entries of a table are read at once.
 const AT_ONCE: i16 = 32;
@@ -24,33 +27,80 @@ const FILES: i16 = -24;
 const FILE: i16 = -32;
 const AGAIN: i16 = -40;
 const ENTRIES: i16 = -40 - 8 * AT_ONCE;
+const PLACE: i16 = ENTRIES - RECORD as i16;
 
-/// Returns what [`task_file::sockets`] returns. `expected` is how many there may be: with many more
-/// it walks twice. Needs Linux ≥ 6.4.
-///
-/// # Errors
-/// Those of [`task_file::sockets`].
-pub(super) fn sockets(filter: &Filter, expected: usize) -> Result<Vec<OpenSocket>, Error> {
-    // Some have several descriptors.
-    with_room(filter, 1024 + expected + expected / 4)
+/// A walk that is ready to be made.
+pub(super) struct Walk {
+    filter: Filter,
+    array: Array,
+    room: usize,
+    linked: Linked,
+    is_shared: bool,
 }
 
-/// The same, with room for so many at first.
-pub(super) fn with_room(filter: &Filter, mut room: usize) -> Result<Vec<OpenSocket>, Error> {
-    let layouts = layouts()?;
-    let socket = layouts.task_file.as_ref().map_err(Clone::clone)?;
-    let layout = layouts.tables.as_ref().map_err(Clone::clone)?;
-    loop {
+impl Walk {
+    /// Makes it ready. `expected` is how many sockets there may be: with many more it walks twice.
+    /// Needs Linux ≥ 6.4.
+    ///
+    /// # Errors
+    /// Those of [`task_file::sockets`].
+    pub(super) fn new(filter: &Filter, expected: usize) -> Result<Walk, Error> {
+        // Some have several descriptors.
+        Walk::with_room(filter, 1024 + expected + expected / 4, true)
+    }
+
+    /// The same, with room for so many at first.
+    pub(super) fn with_room(filter: &Filter, room: usize, share: bool) -> Result<Walk, Error> {
+        let layouts = layouts()?;
+        let socket = layouts.task_file.as_ref().map_err(Clone::clone)?;
+        let layout = layouts.tables.as_ref().map_err(Clone::clone)?;
         let array = Array::new(HEADER + room * RECORD)?;
-        layout.program(socket, filter, &array, room).run(layout.iterator)?;
-        let bytes = array.bytes();
-        let count = bytes.get(COUNT as usize..HEADER).and_then(<[u8]>::first_chunk);
-        let count = count.map_or(0, |bytes| u64::from_ne_bytes(*bytes) as usize);
-        if count <= room {
-            let records = bytes[HEADER..].chunks_exact(RECORD).take(count);
-            return Ok(records.map(|record| socket.record(record)).collect());
+        let is_shared = share && processors() > 1;
+        let program = layout.program(socket, filter, &array, room, is_shared);
+        let linked = program.linked(layout.iterator)?;
+        Ok(Walk { filter: *filter, array, room, linked, is_shared })
+    }
+
+    /// The same walk with room for so many, if it has not.
+    ///
+    /// # Errors
+    /// Those of [`task_file::sockets`].
+    pub(super) fn with_room_for(self, expected: usize) -> Result<Walk, Error> {
+        if expected <= self.room { Ok(self) } else { Walk::new(&self.filter, expected) }
+    }
+
+    /// Makes it, and does something with each socket it finds.
+    ///
+    /// # Errors
+    /// Those of [`task_file::sockets`].
+    pub(super) fn run(mut self, mut take: impl FnMut(OpenSocket)) -> Result<(), Error> {
+        let socket = layouts()?.task_file.as_ref().map_err(Clone::clone)?;
+        loop {
+            self.walk()?;
+            let bytes = self.array.bytes();
+            let count = bytes.get(COUNT as usize..HEADER).and_then(<[u8]>::first_chunk);
+            let count = count.map_or(0, |bytes| u64::from_ne_bytes(*bytes) as usize);
+            if count <= self.room {
+                let (records, _) = bytes[HEADER..].as_chunks::<RECORD>();
+                records.iter().take(count).for_each(|record| take(socket.record(record)));
+                return Ok(());
+            }
+            self = Walk::with_room(&self.filter, 2 * count, self.is_shared)?;
         }
-        room = 2 * count;
+    }
+
+    /// Where there are two processors two walks are made at once, each through half of the
+    /// processes.
+    fn walk(&self) -> Result<(), Error> {
+        if !self.is_shared {
+            return self.linked.run();
+        }
+        let linked = &self.linked;
+        thread::scope(|scope| {
+            let other = scope.spawn(|| linked.run());
+            let done = linked.run();
+            done.and(other.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+        })
     }
 }
 
@@ -71,6 +121,7 @@ pub(super) struct Layout {
     table: i16,
     most: i16,
     entries: i16,
+    walk: i16,
     operations: i16,
     data: i16,
     inode: i16,
@@ -80,7 +131,7 @@ pub(super) struct Layout {
 
 impl Layout {
     pub(super) fn read(types: &Types<'_>) -> Result<Layout, Error> {
-        use Type::{File, FileTable, Files, Inode, Socket, Task};
+        use Type::{File, FileTable, Files, Inode, IterMeta, Socket, Task};
         let at = |of, name: &str, size| types.offset(of, &[name], size);
         Ok(Layout {
             iterator: types.id(Type::IterTask)?,
@@ -98,6 +149,7 @@ impl Layout {
             table: at(Files, "fdt", 8)?,
             most: at(FileTable, "max_fds", 4)?,
             entries: at(FileTable, "fd", 8)?,
+            walk: at(IterMeta, "session_id", 8)?,
             operations: at(File, "f_op", 8)?,
             data: at(File, "private_data", 8)?,
             inode: at(File, "f_inode", 8)?,
@@ -113,11 +165,14 @@ impl Layout {
         filter: &Filter,
         array: &Array,
         room: usize,
+        is_shared: bool,
     ) -> Program {
         use Size::{Double, Half, Word};
         const PROBE_READ_KERNEL: i32 = 113;
         const TYPE_OF_FILE: u32 = libc::S_IFMT;
         let mut p = Program::default();
+        // The context: meta and task.
+        p.load(Double, R6, R1, 0);
         p.load(Double, R1, R1, 8);
         p.end_if_zero(R1);
         // To load the program, the kernel searches all its types by name for each pointer that is
@@ -125,6 +180,9 @@ impl Layout {
         p.set(R2, self.task.cast_signed());
         p.call_function(self.rdonly_cast);
         p.copy(R7, R0);
+        if is_shared {
+            self.leave_to_other(&mut p, array);
+        }
         p.load(Double, R3, R7, self.files);
         p.end_if_zero(R3);
         p.store(Double, R10, FILES, R3);
@@ -202,17 +260,9 @@ impl Layout {
         p.set(R2, self.socket.cast_signed());
         p.call_function(self.rdonly_cast);
         socket.filter(&mut p, filter);
-        p.set_value_of(R1, array.number());
-        p.load(Double, R2, R1, COUNT);
-        let full = p.skip_if_more(R2, room as i32 - 1);
-        p.multiply(R2, RECORD as i32);
-        p.set_value_of(R5, array.number());
-        p.add(R5, HEADER as i32);
-        p.add_register(R5, R2);
-        socket.store(&mut p, R5, 0);
+        socket.store(&mut p, R10, PLACE);
         p.load(Double, R1, R10, INDEX);
-        p.store(Word, R5, task_file::FD, R1);
-        p.land(full);
+        p.store(Word, R10, PLACE + task_file::FD, R1);
         // It counts if it is still the file with that number of that process: what was read then
         // was that of no other.
         p.load(Double, R3, R10, INDEX);
@@ -228,14 +278,42 @@ impl Layout {
         p.load(Double, R2, R10, FILES);
         p.end_unless_same(R1, R2);
         p.set_value_of(R1, array.number());
-        p.load(Double, R2, R1, COUNT);
-        p.add(R2, 1);
-        p.store(Double, R1, COUNT, R2);
+        p.set(R2, 1);
+        p.fetch_add(R1, COUNT, R2);
+        let full = p.skip_if_more(R2, room as i32 - 1);
+        p.multiply(R2, RECORD as i32);
+        p.set_value_of(R5, array.number());
+        p.add(R5, HEADER as i32);
+        p.add_register(R5, R2);
+        for at in (0..RECORD as i16).step_by(8) {
+            p.load(Double, R1, R10, PLACE + at);
+            p.store(Double, R5, at, R1);
+        }
+        p.land(full);
         p.ends_lead_back(ends, next);
 
         p.land(done);
         p.set_place(R1, ITERATOR);
         p.call_function(self.num_destroy);
         p
+    }
+    /// Ends the program for the processes of the other one of two walks: those with odd numbers
+    /// are the second one's. R6 has the context's meta, R7 the task.
+    fn leave_to_other(&self, p: &mut Program, array: &Array) {
+        use Size::{Double, Word};
+        p.load(Double, R1, R6, self.walk);
+        p.set_value_of(R2, array.number());
+        p.set(R0, 0);
+        p.copy(R3, R1);
+        p.compare_exchange(R2, FIRST_WALK, R3);
+        p.set(R9, 0);
+        let began = p.skip_if_zero(R0);
+        let is_first = p.skip_if_same(R0, R1);
+        p.set(R9, 1);
+        p.land(is_first);
+        p.land(began);
+        p.load(Word, R1, R7, self.tgid);
+        p.and(R1, 1);
+        p.end_unless_equal(R1, R9);
     }
 }

@@ -51,26 +51,69 @@ pub struct OpenSocket {
 pub(super) const RECORD: usize = 48;
 pub(super) const FD: i16 = 36;
 
+/// A walk that is ready to be made.
+pub struct Walk {
+    filter: Filter,
+    /// `None` where only the kernel's own walk can be made.
+    tables: Option<tables::Walk>,
+}
+
+impl Walk {
+    /// Makes it ready: that is most of the time that it takes on a small machine.
+    ///
+    /// `expected` is about how many sockets there are: with many more the walk is made twice.
+    ///
+    /// # Errors
+    /// Those of [`sockets`].
+    pub fn new(filter: &Filter, expected: usize) -> Result<Walk, Error> {
+        match tables::Walk::new(filter, expected) {
+            Ok(walk) => Ok(Walk { filter: *filter, tables: Some(walk) }),
+            // Whether it can be made shows when it is made.
+            Err(_) => layouts().map(|_| Walk { filter: *filter, tables: None }),
+        }
+    }
+
+    /// Makes it: does something with every descriptor of a socket that any process has. By now it
+    /// may be better known how many are `expected`.
+    ///
+    /// # Errors
+    /// Those of [`sockets`].
+    pub fn run(self, expected: usize, mut take: impl FnMut(OpenSocket)) -> Result<(), Error> {
+        let Some(tables) = self.tables else { return by_file(&self.filter, take) };
+        let mut taken = 0;
+        let done = tables.with_room_for(expected)?.run(|socket| {
+            taken += 1;
+            take(socket);
+        });
+        // What it could not do at all the kernel's own walk may do.
+        if done.is_err() && taken == 0 { by_file(&self.filter, take) } else { done }
+    }
+}
+
 /// Returns every descriptor of a socket that any process has, whatever its namespaces.
 ///
 /// `expected` is about how many there are: with many more the walk is made twice.
 ///
 /// Takes some milliseconds, and 0.2 µs for each open file of the machine. Needs Linux ≥ 5.11 (from
-/// 6.4 on it is faster) with BTF, and `CAP_BPF` with `CAP_PERFMON`, or `CAP_SYS_ADMIN`, in the initial user namespace. Only
-/// processes of the caller's pid namespace are seen.
+/// 6.4 on it is faster) with BTF, and `CAP_BPF` with `CAP_PERFMON`, or `CAP_SYS_ADMIN`, in the
+/// initial user namespace. Only processes of the caller's pid namespace are seen.
 ///
 /// # Errors
 /// `ENOENT` without BTF; `EPERM`; `EOPNOTSUPP` if the structures of this kernel are not those
 /// expected; `EINVAL`, `EACCES` if it does not accept the program.
 pub fn sockets(filter: &Filter, expected: usize) -> Result<Vec<OpenSocket>, Error> {
-    tables::sockets(filter, expected).or_else(|_| by_file(filter))
+    let mut found = Vec::new();
+    Walk::new(filter, expected)?.run(expected, |socket| found.push(socket))?;
+    Ok(found)
 }
 
 /// The same, by the kernel's own walk over files, which older kernels have too.
-fn by_file(filter: &Filter) -> Result<Vec<OpenSocket>, Error> {
+fn by_file(filter: &Filter, mut take: impl FnMut(OpenSocket)) -> Result<(), Error> {
     let layout = layouts()?.task_file.as_ref().map_err(Clone::clone)?;
     let written = layout.program(filter).run(layout.iterator)?;
-    Ok(written.chunks_exact(RECORD).map(|record| layout.record(record)).collect())
+    let (records, _) = written.as_chunks::<RECORD>();
+    records.iter().for_each(|record| take(layout.record(record)));
+    Ok(())
 }
 
 /// Where the kernel keeps what is asked for.
@@ -214,11 +257,13 @@ impl Layout {
         p.store(Half, base, offset + 44, R1);
     }
 
-    pub(super) fn record(&self, bytes: &[u8]) -> OpenSocket {
-        let double =
-            |at: usize| u64::from_ne_bytes([0, 1, 2, 3, 4, 5, 6, 7].map(|byte| bytes[at + byte]));
-        let word = |at: usize| u32::from_ne_bytes([0, 1, 2, 3].map(|byte| bytes[at + byte]));
-        let half = |at: usize| u16::from_ne_bytes([bytes[at], bytes[at + 1]]);
+    pub(super) fn record(&self, bytes: &[u8; RECORD]) -> OpenSocket {
+        let (doubles, _) = bytes.as_chunks::<8>();
+        let (words, _) = bytes.as_chunks::<4>();
+        let (halves, _) = bytes.as_chunks::<2>();
+        let double = |at: usize| u64::from_ne_bytes(doubles[at / 8]);
+        let word = |at: usize| u32::from_ne_bytes(words[at / 4]);
+        let half = |at: usize| u16::from_ne_bytes(halves[at / 2]);
         let flags = u32::from(half(44));
         OpenSocket {
             cookie: double(0),
@@ -260,11 +305,20 @@ mod tests {
                     None
                 }
             };
-            let Some(by_file) = own(by_file(&filter)) else { return };
-            assert_eq!(by_file.len(), copies.len() + 1);
-            for room in [10, 1000] {
-                let Some(by_table) = own(tables::with_room(&filter, room)) else { return };
-                assert_eq!(by_table, by_file);
+            let all = |walk: &dyn Fn(&mut Vec<OpenSocket>) -> Result<(), Error>| {
+                let mut found = Vec::new();
+                walk(&mut found).map(|()| found)
+            };
+            let of_kernel = all(&|found| by_file(&filter, |socket| found.push(socket)));
+            let Some(of_kernel) = own(of_kernel) else { return };
+            assert_eq!(of_kernel.len(), copies.len() + 1);
+            for (room, share) in [(10, false), (10, true), (1000, false), (1000, true)] {
+                let by_table = all(&|found| {
+                    let walk = tables::Walk::with_room(&filter, room, share)?;
+                    walk.run(|socket| found.push(socket))
+                });
+                let Some(by_table) = own(by_table) else { return };
+                assert_eq!(by_table, of_kernel, "room {room}, shared {share}");
             }
         }
     }

@@ -24,10 +24,12 @@ const RECORD: usize = 8;
 pub fn network_namespaces() -> Result<Vec<InNetwork>, Error> {
     let layout = layouts()?.tasks.as_ref().map_err(Clone::clone)?;
     let written = layout.program().run(layout.iterator)?;
-    let word =
-        |bytes: &[u8], at: usize| u32::from_ne_bytes([0, 1, 2, 3].map(|byte| bytes[at + byte]));
-    let record = |bytes: &[u8]| InNetwork { pid: word(bytes, 0), netns: word(bytes, 4) };
-    Ok(written.chunks_exact(RECORD).map(record).collect())
+    let (records, _) = written.as_chunks::<RECORD>();
+    let record = |bytes: &[u8; RECORD]| {
+        let (words, _) = bytes.as_chunks::<4>();
+        InNetwork { pid: u32::from_ne_bytes(words[0]), netns: u32::from_ne_bytes(words[1]) }
+    };
+    Ok(records.iter().map(record).collect())
 }
 
 /// Where the kernel keeps what is asked for.

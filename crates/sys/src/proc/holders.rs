@@ -122,8 +122,8 @@ impl Proc {
 
 const DIRECTORY: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
 
-/// The processors this process may run on.
-fn processors() -> usize {
+/// How many processors this process may run on (sched_getaffinity(2)).
+pub fn processors() -> usize {
     rustix::thread::sched_getaffinity(None).map_or(1, |set| set.count() as usize)
 }
 
@@ -158,10 +158,14 @@ impl Walk<'_> {
     }
 
     fn look_into(&self, pid: u32, fds: &OwnedFd, share: &mut Share) {
+        // The kernel fills the buffer as far as it can: after so few there are no more.
+        const FEW: u32 = 400;
         let mut buffer = [MaybeUninit::uninit(); 16 * 1024];
         let mut entries = RawDir::new(fds, &mut buffer);
-        let (mut refused, first) = (false, share.found.len());
-        while let Some(Ok(entry)) = entries.next() {
+        let (mut count, first) = (0, share.found.len());
+        while count == 0 || count >= FEW || !entries.is_buffer_empty() {
+            let Some(Ok(entry)) = entries.next() else { break };
+            count += 1;
             let name = entry.file_name();
             let Some(fd) = name.to_str().ok().and_then(|name| name.parse().ok()) else {
                 continue;
@@ -170,11 +174,14 @@ impl Walk<'_> {
                 Ok(Some(inode)) if self.wanted.contains(&inode) => {
                     share.found.push(Holder { inode, pid, start: 0, fd });
                 }
-                Err(rustix::io::Errno::ACCESS | rustix::io::Errno::PERM) => refused = true,
+                // A process shows all or nothing.
+                Err(rustix::io::Errno::ACCESS | rustix::io::Errno::PERM) => {
+                    share.hidden += 1;
+                    break;
+                }
                 _ => {}
             }
         }
-        share.hidden += u32::from(refused);
         if share.found.len() == first {
             return;
         }

@@ -2,13 +2,15 @@
 //!
 //! Everything is read below a root directory, `/` unless a test or a recorded machine is read.
 
+mod counts;
 mod dir;
 mod holders;
 mod process;
 mod status;
 
+pub use counts::{Load, TcpCount, parse_load, parse_tcp_count};
 pub use dir::ProcessDir;
-pub use holders::{Holder, Holders, parse_socket_link};
+pub use holders::{Holder, Holders, parse_socket_link, processors};
 pub use process::{Cgroup, Stat, Target, parse_cgroups, parse_stat, ticks_per_second};
 pub use status::{Capabilities, Ids, Status, parse_status};
 
@@ -72,19 +74,6 @@ impl Proc {
         let entries = std::fs::read_dir(&path).map_err(|error| failed("open", &path, error))?;
         let names = entries.flatten().map(|entry| entry.file_name());
         Ok(names.filter_map(|name| name.to_str()?.parse().ok()).collect())
-    }
-
-    /// Reads the pid that was given to a process or thread last, in this pid namespace: as long as
-    /// it stays the same, none was started.
-    ///
-    /// # Errors
-    /// Those of open(2).
-    pub fn last_pid(&self) -> Result<u32, Error> {
-        let path = "proc/loadavg";
-        let text = self.read_until(path, |read| read.ends_with(b"\n"))?;
-        let text = String::from_utf8_lossy(&text);
-        let last = text.split_ascii_whitespace().last().and_then(|field| field.parse().ok());
-        last.ok_or_else(|| malformed(&self.path(path)))
     }
 
     /// Reads how many sockets of each protocol the network namespace of the calling thread has, by

@@ -56,13 +56,16 @@ pub struct Query {
     pub namespaces: Namespaces,
     /// Whether to look for the processes that hold them.
     pub holders: bool,
+    /// Whether to look also for what only a BPF program sees: options, and the groups of UDP. If
+    /// not, holders are looked for in the way that is the fastest on this machine.
+    pub options: bool,
     /// Look for holders in `/proc` only, also where a BPF program could do it.
     pub no_bpf: bool,
 }
 
 impl Default for Query {
     /// All sockets of the thread's own network namespace that are bound and not connected, with
-    /// their holders.
+    /// their holders and options.
     fn default() -> Query {
         Query {
             transports: Transport::ALL.to_vec(),
@@ -71,6 +74,7 @@ impl Default for Query {
             states: States::Bound,
             namespaces: Namespaces::Own,
             holders: true,
+            options: true,
             no_bpf: false,
         }
     }
@@ -207,6 +211,24 @@ pub(crate) fn within<T: Send>(
     look: impl FnOnce() -> T + Send,
 ) -> Result<T, portwise_sys::Error> {
     if namespace.own { Ok(look()) } else { linux::within(namespace, look) }
+}
+
+/// Does something in each of several namespaces of an inventory.
+///
+/// # Errors
+/// Those of [`within`], for each.
+#[cfg(target_os = "linux")]
+pub(crate) fn within_each<T: Send>(
+    namespaces: &[&Namespace],
+    look: impl Fn(&Namespace) -> T + Sync,
+) -> Vec<Result<T, portwise_sys::Error>> {
+    let is_own = |namespace: &&&Namespace| namespace.own;
+    let (own, others): (Vec<_>, Vec<_>) = namespaces.iter().partition(is_own);
+    let mut own: Vec<_> = own.into_iter().map(|namespace| Ok(look(namespace))).collect();
+    let mut others = linux::within_each(&others, look).into_iter();
+    let mut own = own.drain(..);
+    let next = |namespace: &&Namespace| if namespace.own { own.next() } else { others.next() };
+    namespaces.iter().filter_map(next).collect()
 }
 
 /// The network namespaces beside that of the calling thread, and the number of processes that do

@@ -1,6 +1,6 @@
 //! Who the processes are that hold the sockets.
 
-use std::{collections::BTreeMap, ffi::OsString, fs, time::Duration};
+use std::{collections::BTreeMap, ffi::OsString, fs, panic::resume_unwind, thread, time::Duration};
 
 use portwise_sys::proc::{self, Cgroup, Proc, Stat, Target};
 
@@ -21,12 +21,24 @@ pub(in crate::observe::inventory) fn describe(inventory: &mut Inventory) {
     if wanted.is_empty() {
         return;
     }
-    let mut reader = Reader::new();
-    for identity in wanted {
-        if let Some(process) = reader.read(identity) {
-            inventory.processes.insert(identity.pid, process);
-        }
-    }
+    // A thread costs as much as to read a few processes.
+    const MANY: usize = 32;
+    let read = |wanted: &[Identity]| -> Vec<Process> {
+        let mut reader = Reader::new();
+        wanted.iter().filter_map(|identity| reader.read(*identity)).collect()
+    };
+    let (some, rest) = match wanted.len() > MANY && proc::processors() > 1 {
+        true => wanted.split_at(wanted.len() / 2),
+        false => (&*wanted, &[][..]),
+    };
+    let both = thread::scope(|scope| {
+        let rest = (!rest.is_empty()).then(|| scope.spawn(|| read(rest)));
+        let mut both = read(some);
+        let rest = rest.map(|rest| rest.join().unwrap_or_else(|panic| resume_unwind(panic)));
+        both.extend(rest.into_iter().flatten());
+        both
+    });
+    inventory.processes.extend(both.into_iter().map(|process| (process.identity.pid, process)));
 }
 
 /// Reads processes, and what they have in common once.

@@ -9,17 +9,17 @@ use std::{
 use portwise_model::Family;
 use portwise_sys::{
     Errno, Error,
-    bpf::task_file::{self, Filter},
+    bpf::task_file::{self, Filter, Walk},
     caps,
     ns::{self, Kind},
     proc::{self, Proc},
     unix,
 };
 
-use super::in_flight;
+use super::{in_flight, way::Way};
 
 use crate::observe::inventory::{
-    Holder, How, Inventory, Namespaces, NoHolder, Path, Query, Socket, States,
+    Holder, How, Inventory, Namespace, Namespaces, NoHolder, Path, Query, Socket, States, Transport,
 };
 
 /// The inodes of the initial pid and time namespaces (`PROC_PID_INIT_INO`, `PROC_TIME_INIT_INO`).
@@ -58,8 +58,6 @@ pub(in crate::observe) struct Wanted {
     pub sockets: Inodes,
     /// What they have in common, for the walk within the kernel.
     pub filter: Filter,
-    /// Look in `/proc` only.
-    pub no_bpf: bool,
     /// One holder of each is enough.
     pub one_is_enough: bool,
 }
@@ -101,20 +99,30 @@ pub(in crate::observe) struct Search {
     pub why_not_faster: Option<String>,
 }
 
-/// Finds every descriptor of the wanted sockets, those in flight too.
-pub(in crate::observe) fn search(proc: &Proc, wanted: &Wanted) -> Search {
+/// Finds every descriptor of the wanted sockets, those in flight too. `walk` is one over open files
+/// that was made ready.
+pub(in crate::observe) fn search(
+    proc: &Proc,
+    wanted: &Wanted,
+    way: Way,
+    walk: Option<Walk>,
+) -> Search {
     let mut search = Search::default();
     if wanted.sockets.is_empty() {
         return search;
     }
     search.outside = is_outside();
-    let carriers = match by_bpf(wanted) {
+    let found = match way {
+        Way::Bpf => by_bpf(wanted, walk).map_err(|error| Some(refused(&error))),
+        Way::Proc(why) => Err(why),
+    };
+    let carriers = match found {
         Ok((holds, carriers)) => {
             (search.path, search.holds) = (Path::Bpf, holds);
             carriers
         }
         Err(why) => {
-            search.why_not_faster = Some(why);
+            search.why_not_faster = why;
             by_proc(proc, wanted, &mut search)
         }
     };
@@ -143,25 +151,40 @@ fn by_proc(proc: &Proc, wanted: &Wanted, search: &mut Search) -> Vec<Hold> {
     carriers
 }
 
-/// Finds them, and who has Unix sockets with messages waiting, by a walk within the kernel, or says
-/// why that cannot be done.
-fn by_bpf(wanted: &Wanted) -> Result<(Vec<Hold>, Vec<Hold>), String> {
-    if wanted.no_bpf {
-        return Err("--no-bpf was given".into());
-    }
-    may_use_bpf()?;
+/// Makes the walk ready before the sockets of all namespaces are known.
+pub(super) fn ready(query: &Query) -> Option<Walk> {
+    // A walk that finds more sockets is made ready again, which takes two milliseconds.
+    const EXPECTED: usize = 12_000;
+    Walk::new(&filter(query, None), EXPECTED).ok()
+}
+
+/// Finds them, and who has Unix sockets with messages waiting, by a walk within the kernel.
+fn by_bpf(wanted: &Wanted, walk: Option<Walk>) -> Result<(Vec<Hold>, Vec<Hold>), Error> {
     let expected = wanted.sockets.len();
-    let found = task_file::sockets(&wanted.filter, expected).map_err(|error| refused(&error))?;
+    let walk = match walk {
+        Some(walk) => walk,
+        None => Walk::new(&wanted.filter, expected)?,
+    };
     let fits = |socket: &task_file::OpenSocket| {
         let cookie = wanted.sockets.get(&socket.inode);
         // Two sockets may have had one inode, one after the other; never one cookie.
         cookie.is_some_and(|&cookie| cookie == socket.cookie || cookie == 0 || socket.cookie == 0)
     };
-    let of = |is_unix: bool| {
-        let found = found.iter().filter(move |socket| socket.is_unix == is_unix);
-        found.filter(|socket| socket.is_unix || fits(socket)).map(hold).collect()
-    };
-    Ok((of(false), of(true)))
+    let (mut holds, mut carriers) = (Vec::with_capacity(expected), Vec::new());
+    let mut has_groups = false;
+    walk.run(expected, |socket| {
+        if socket.is_unix {
+            carriers.push(hold(&socket));
+        } else if fits(&socket) {
+            has_groups |= socket.group != 0;
+            holds.push(hold(&socket));
+        }
+    })?;
+    if has_groups {
+        // Their numbers are not to depend on the way that the walk took.
+        holds.sort_by_key(|hold| (hold.holder.pid, hold.holder.fd));
+    }
+    Ok((holds, carriers))
 }
 
 /// Whether this is another pid namespace than the initial one.
@@ -170,7 +193,7 @@ fn is_outside() -> bool {
 }
 
 /// Says why no BPF program can look at processes, if it is plain.
-pub(super) fn may_use_bpf() -> Result<(), String> {
+pub(in crate::observe) fn may_use_bpf() -> Result<(), String> {
     if is_outside() {
         return Err("BPF numbers processes as the initial pid namespace does, not this one".into());
     }
@@ -212,11 +235,18 @@ fn refused(error: &Error) -> String {
 }
 
 /// Finds the holders of the sockets of an inventory for which nobody has looked yet.
-pub(super) fn find(proc: &Proc, query: &Query, inventory: &mut Inventory) {
+pub(super) fn find(
+    proc: &Proc,
+    query: &Query,
+    inventory: &mut Inventory,
+    way: Way,
+    walk: Option<Walk>,
+) {
     let (places, cookies) = places(&inventory.sockets);
-    let filter = filter(query, inventory);
-    let wanted = Wanted { sockets: cookies, filter, no_bpf: query.no_bpf, one_is_enough: false };
-    let search = search(proc, &wanted);
+    let filter = filter(query, inventory.namespaces.first());
+    let wanted = Wanted { sockets: cookies, filter, one_is_enough: false };
+    let way = if way == Way::Proc(None) && may_group(&inventory.sockets) { Way::Bpf } else { way };
+    let search = search(proc, &wanted, way, walk);
     let unseen = &mut inventory.unseen;
     unseen.outside = search.outside && search.path != Path::None;
     (unseen.processes, unseen.hidepid) = (search.hidden, search.hidepid);
@@ -251,6 +281,9 @@ pub(super) fn find(proc: &Proc, query: &Query, inventory: &mut Inventory) {
     }
     let hidden = inventory.unseen.hides_holders();
     for socket in &mut inventory.sockets {
+        if socket.holders.len() > 1 {
+            socket.holders.sort_by_key(|holder| holder.pid);
+        }
         if socket.no_holder == Some(NoHolder::NotAsked) {
             let reason = if hidden { NoHolder::Unseen } else { NoHolder::NotFound };
             socket.no_holder = Some(reason);
@@ -259,12 +292,16 @@ pub(super) fn find(proc: &Proc, query: &Query, inventory: &mut Inventory) {
 }
 
 /// Looks for the holders of sockets that nobody was found to hold in the processes that were
-/// started after the one with the number `before`, up to `after`.
-pub(super) fn find_in_new(proc: &Proc, inventory: &mut Inventory, before: u32, after: u32) {
+/// started after the one with the number `before`, up to `after`. Says whether there are any.
+pub(super) fn find_in_new(proc: &Proc, inventory: &mut Inventory, before: u32, after: u32) -> bool {
+    let new = new(proc, before, after);
+    if new.is_empty() {
+        return false;
+    }
     let lost = |s: &&mut Socket| s.no_holder == Some(NoHolder::NotFound);
     let wanted: HashSet<u64> =
         inventory.sockets.iter_mut().filter(lost).filter_map(|s| s.inode).collect();
-    let Ok(found) = proc.holders_among(&wanted, new(proc, before, after)) else { return };
+    let Ok(found) = proc.holders_among(&wanted, new) else { return true };
     for socket in inventory.sockets.iter_mut().filter(lost) {
         let of_it = found.found.iter().filter(|holder| Some(holder.inode) == socket.inode);
         socket.holders.extend(of_it.map(holder));
@@ -272,6 +309,7 @@ pub(super) fn find_in_new(proc: &Proc, inventory: &mut Inventory, before: u32, a
             socket.no_holder = None;
         }
     }
+    true
 }
 
 /// The processes with the numbers that were given out last.
@@ -316,13 +354,21 @@ fn here_is_one(places: &[(u64, usize)], from: usize) -> bool {
     places.get(from + 1).is_none_or(|(next, _)| *next != places[from].0)
 }
 
-/// What all sockets of a query have in common.
-fn filter(query: &Query, inventory: &Inventory) -> Filter {
-    let one = (query.namespaces != Namespaces::All).then(|| inventory.namespaces.first()).flatten();
+/// What all sockets of a query have in common; `first` is the namespace asked for, if one is.
+fn filter(query: &Query, first: Option<&Namespace>) -> Filter {
+    let one = first.filter(|_| query.namespaces != Namespaces::All);
     Filter {
         port: query.port,
         netns: one.and_then(|namespace| u32::try_from(namespace.inode).ok()),
         unconnected: query.states == States::Bound,
         unix: true,
     }
+}
+
+/// Whether sockets of UDP share address and port: whether they are a group only BPF sees.
+fn may_group(sockets: &[Socket]) -> bool {
+    let is_udp = |s: &&Socket| matches!(s.transport, Transport::Udp | Transport::UdpLite);
+    let mut seen = HashSet::new();
+    let key = |s: &Socket| (s.netns, s.transport, s.family, s.ip, s.port, s.device, s.remote);
+    sockets.iter().filter(is_udp).any(|socket| !seen.insert(key(socket)))
 }

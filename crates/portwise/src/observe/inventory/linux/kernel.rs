@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use portwise_sys::bpf::kernel::{self, Protocol};
 
 use super::{is_lost, within};
-use crate::observe::inventory::{Inventory, KernelUse, NoHolder, Path, Transport};
+use crate::observe::inventory::{Inventory, KernelUse, NoHolder, Socket, Transport};
 
 /// The function that gets what a socket receives, by the beginning of its name, and what it is for.
 const FUNCTIONS: [(&str, KernelUse); 18] = [
@@ -32,23 +32,19 @@ const FUNCTIONS: [(&str, KernelUse); 18] = [
 /// Tells which of the sockets that nobody holds are the kernel's, where that can be seen: by the
 /// rights that a BPF program needs.
 pub(super) fn tell(inventory: &mut Inventory) {
-    if inventory.path != Path::Bpf {
-        return;
-    }
     for namespace in &inventory.namespaces {
         for (transport, protocol) in
             [(Transport::Tcp, Protocol::Tcp), (Transport::Udp, Protocol::Udp)]
         {
             let inode = namespace.inode;
-            let mut lost = inventory
-                .sockets
-                .iter_mut()
-                .filter(|s| s.netns == inode && s.transport == transport && is_lost(s))
-                .peekable();
-            if lost.peek().is_none() {
+            let is_meant =
+                |s: &&mut Socket| s.netns == inode && s.transport == transport && is_lost(s);
+            let lost: Vec<&mut Socket> = inventory.sockets.iter_mut().filter(is_meant).collect();
+            if lost.is_empty() {
                 continue;
             }
-            let look = || kernel::sockets(protocol);
+            let cookies: Vec<u64> = lost.iter().map(|socket| socket.cookie).collect();
+            let look = || kernel::sockets(protocol, &cookies);
             let found = if namespace.own { look() } else { within(namespace, look).flatten() };
             let found: HashMap<u64, KernelUse> = found
                 .unwrap_or_default()

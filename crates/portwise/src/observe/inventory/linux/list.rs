@@ -14,7 +14,7 @@ use portwise_sys::{
     sockdiag::{self, ALL_STATES, DiagSocket, Exact, SockDiag, SocketQuery, State as Diag, Timer},
 };
 
-use super::Listed;
+use super::{Listed, bound::Idle};
 use crate::observe::{
     host,
     inventory::{Query, Socket, State, States, Transport},
@@ -33,8 +33,23 @@ pub(super) fn list(
     netns: u64,
     known: Option<&[DiagSocket]>,
 ) -> Result<Listed, Error> {
+    list_with(query, netns, known, Idle::With)
+}
+
+/// The same, with or without the TCP sockets that are bound and do nothing.
+pub(super) fn list_part(query: &Query, netns: u64, idle: Idle) -> Result<Listed, Error> {
+    list_with(query, netns, None, idle)
+}
+
+/// Both.
+pub(super) fn list_with(
+    query: &Query,
+    netns: u64,
+    known: Option<&[DiagSocket]>,
+    idle: Idle,
+) -> Result<Listed, Error> {
     let mut diag = SockDiag::open()?;
-    let mut listed = Listed { sockets: Vec::new(), failed: Vec::new() };
+    let mut listed = Listed::default();
     let counts = counts(query);
     for &transport in &query.transports {
         let is_none = counts.as_ref().is_some_and(|counts| has_none(counts, transport));
@@ -44,7 +59,7 @@ pub(super) fn list(
         let is_known = matches!(transport, Transport::Tcp | Transport::Udp);
         let rows = match known.filter(|_| is_known) {
             Some(known) => Ok(of_known(known, query, transport, netns)),
-            None => rows(&mut diag, query, transport, netns),
+            None => rows(&mut diag, query, transport, netns, idle),
         };
         match rows {
             Ok(Rows { four, six, .. }) => {
@@ -131,10 +146,16 @@ fn rows(
     query: &Query,
     transport: Transport,
     netns: u64,
+    idle: Idle,
 ) -> Result<Rows, Error> {
     let is_tcp = matches!(transport, Transport::Tcp | Transport::Mptcp);
     let states = match query.states {
         States::All => ALL_STATES,
+        States::Bound if transport == Transport::Tcp => match idle {
+            Idle::With => Diag::LISTEN.bit() | Diag::BOUND_INACTIVE.bit(),
+            Idle::Without => Diag::LISTEN.bit(),
+            Idle::Only => Diag::BOUND_INACTIVE.bit(),
+        },
         States::Bound if is_tcp => Diag::LISTEN.bit() | Diag::BOUND_INACTIVE.bit(),
         States::Bound => Diag::CLOSE.bit(),
     };

@@ -1,5 +1,6 @@
 //! The inventory of a running Linux.
 
+mod bound;
 mod cgroup;
 mod describe;
 mod forward;
@@ -10,18 +11,28 @@ mod list;
 mod netns;
 mod supervisor;
 mod systemd;
+pub(in crate::observe) mod way;
 
 pub(super) use describe::describe;
-pub(super) use netns::within;
+pub(super) use netns::{within, within_each};
 
-use std::collections::HashSet;
+use std::{collections::HashSet, thread};
 
-use portwise_sys::{Errno, Error, proc::Proc, sockdiag::DiagSocket};
+use portwise_sys::{
+    Errno, Error,
+    bpf::task_file::Walk,
+    proc::{Load, Proc},
+    sockdiag::DiagSocket,
+};
+
+use bound::Tally;
+use way::Way;
 
 use super::{Inventory, Namespace, Namespaces, NoHolder, Path, Query, Socket, States, Transport};
 use crate::Trouble;
 
 /// The sockets of one namespace, and the protocols that could not be listed.
+#[derive(Default)]
 struct Listed {
     sockets: Vec<Socket>,
     failed: Vec<(Transport, String)>,
@@ -48,8 +59,10 @@ pub(in crate::observe) fn take_with(query: &Query, known: &Known) -> Result<Inve
     let mut inventory = Inventory::default();
     inventory.unseen.bound_tcp = !list::shows_bound()
         && query.transports.iter().any(|t| matches!(t, Transport::Tcp | Transport::Mptcp));
-    let forks = if query.holders { proc.last_pid().ok() } else { None };
+    let load = proc.load().ok();
+    let way = Way::of(&proc, query, load);
     let own = netns::own();
+    let mut ahead = Ahead::default();
     match &query.namespaces {
         Namespaces::Own => {
             add(&mut inventory, own.clone(), list::list(query, own.inode, known.own))?
@@ -59,38 +72,81 @@ pub(in crate::observe) fn take_with(query: &Query, known: &Known) -> Result<Inve
                 netns::one(name, &own, |inode| list::list(query, inode, None))?;
             add(&mut inventory, namespace, listed)?;
         }
-        Namespaces::All => {
-            let (others, unseen) = netns::others(&proc, &own, !query.no_bpf, query.holders);
-            inventory.unseen.namespaces = unseen;
-            let listed = list::list(query, own.inode, known.own);
-            add(&mut inventory, own.counted(&others), listed)?;
-            let query = Query { states: known.elsewhere, ..query.clone() };
-            for mut other in others.into_iter().filter(|n| n.inode != own.inode) {
-                match netns::within(&other, || list::list(&query, other.inode, None)) {
-                    Ok(Ok(listed)) => put(&mut inventory, listed),
-                    // It is gone meanwhile; a name without a namespace gives EINVAL.
-                    Err(Error { errno: Errno::ENOENT | Errno::ESRCH | Errno::EINVAL, .. }) => {
-                        continue;
-                    }
-                    Ok(Err(error)) | Err(error) => other.closed = Some(error.to_string()),
-                }
-                inventory.namespaces.push(other);
-            }
-        }
+        Namespaces::All => ahead = everywhere(&proc, query, known, &way, &mut inventory)?,
     }
     group(&mut inventory.sockets);
     if query.holders {
-        find_holders(&proc, query, &mut inventory, forks);
+        find_holders(&proc, query, &mut inventory, way, ahead, load);
     }
     Ok(inventory)
+}
+
+/// What was found out or made ready while the own namespace was listed.
+#[derive(Default)]
+struct Ahead {
+    around: netns::Others,
+    /// The walk over open files.
+    walk: Option<Walk>,
+}
+
+/// Lists the sockets of every namespace.
+fn everywhere(
+    proc: &Proc,
+    query: &Query,
+    known: &Known,
+    way: &Way,
+    inventory: &mut Inventory,
+) -> Result<Ahead, Trouble> {
+    let own = netns::own();
+    let mut tally = Tally::begin(proc, query, known);
+    let idle = tally.idle(query);
+    let by_bpf = matches!(way, Way::Bpf);
+    let look_here = || (list::list_with(query, own.inode, known.own, idle), bound::in_use());
+    let look_around = || Ahead {
+        around: netns::others(proc, &own, by_bpf),
+        walk: if by_bpf && query.holders { holders::ready(query) } else { None },
+    };
+    let (mut ahead, (listed, in_use)) = match by_bpf {
+        true => thread::scope(|scope| {
+            let around = scope.spawn(look_around);
+            let here = look_here();
+            (around.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)), here)
+        }),
+        false => (look_around(), look_here()),
+    };
+    tally.add(in_use);
+    let others = std::mem::take(&mut ahead.around.namespaces);
+    inventory.unseen.namespaces = ahead.around.unseen;
+    add(inventory, own.counted(&others), listed)?;
+    let there = Query { states: known.elsewhere, ..query.clone() };
+    let idle = tally.idle(&there);
+    let others: Vec<Namespace> = others.into_iter().filter(|n| n.inode != own.inode).collect();
+    let look = |other: &Namespace| (list::list_part(&there, other.inode, idle), bound::in_use());
+    let looked = within_each(&others.iter().collect::<Vec<_>>(), look);
+    for (mut other, looked) in others.into_iter().zip(looked) {
+        match looked {
+            Ok((Ok(listed), in_use)) => {
+                put(inventory, listed);
+                tally.add(in_use);
+            }
+            // It is gone meanwhile; a name without a namespace gives EINVAL.
+            Err(Error { errno: Errno::ENOENT | Errno::ESRCH | Errno::EINVAL, .. }) => continue,
+            Ok((Err(error), _)) | Err(error) => other.closed = Some(error.to_string()),
+        }
+        inventory.namespaces.push(other);
+    }
+    bound::add_idle(query, &there, tally.left_out(proc), inventory);
+    Ok(ahead)
 }
 
 /// The namespaces beside that of the calling thread.
 pub(super) fn other_namespaces() -> (Vec<Namespace>, u32) {
     let own = netns::own();
-    let (mut all, unseen) = netns::others(&Proc::default(), &own, true, false);
-    all.retain(|namespace| namespace.inode != own.inode);
-    (all, unseen)
+    let proc = Proc::default();
+    let by_bpf = way::has_many(proc.load().ok()) && holders::may_use_bpf().is_ok();
+    let mut others = netns::others(&proc, &own, by_bpf);
+    others.namespaces.retain(|namespace| namespace.inode != own.inode);
+    (others.namespaces, others.unseen)
 }
 
 /// Adds the namespace that the question is about.
@@ -151,36 +207,45 @@ fn is_lost(socket: &Socket) -> bool {
 
 /// Finds the holders. A socket may be handed to a new process where the search has already been;
 /// so what was not found is looked for again in the processes that were started meanwhile, after
-/// `last`.
-fn find_holders(proc: &Proc, query: &Query, inventory: &mut Inventory, mut last: Option<u32>) {
+/// those there were at first.
+fn find_holders(
+    proc: &Proc,
+    query: &Query,
+    inventory: &mut Inventory,
+    way: Way,
+    ahead: Ahead,
+    load: Option<Load>,
+) {
     const ATTEMPTS: usize = 4;
-    holders::find(proc, query, inventory);
+    let may_use_bpf = way.may_use_bpf();
+    let mut last = load.map(|load| load.last_pid);
+    holders::find(proc, query, inventory, way, ahead.walk);
     for attempt in 0..ATTEMPTS {
         if !inventory.sockets.iter().any(is_lost) {
             return;
         }
         drop_ended(query, inventory);
-        if attempt == 0 {
+        if attempt == 0 && may_use_bpf {
             kernel::tell(inventory);
         }
         let now = proc.last_pid().ok();
         let (Some(before), Some(after)) = (last, now) else { break };
-        if before == after {
+        if before == after || !holders::find_in_new(proc, inventory, before, after) {
             break;
         }
-        holders::find_in_new(proc, inventory, before, after);
         last = now;
     }
-    look_for_unseen(proc, inventory);
+    look_for_unseen(proc, inventory, ahead.around.hidden);
 }
 
 /// A security module may hide processes from BPF programs: whether one that is hidden so may be
-/// looked into in `/proc` decides how sure it is that nobody was found.
-fn look_for_unseen(proc: &Proc, inventory: &mut Inventory) {
+/// looked into in `/proc` decides how sure it is that nobody was found. `hidden` are those that are,
+/// if that is known.
+fn look_for_unseen(proc: &Proc, inventory: &mut Inventory, hidden: Option<Vec<u32>>) {
     if inventory.path != Path::Bpf || !inventory.sockets.iter().any(is_lost) {
         return;
     }
-    let hidden = netns::hidden_from_bpf(proc);
+    let hidden = hidden.unwrap_or_else(|| netns::hidden_from_bpf(proc));
     let refused = proc.holders_among(&HashSet::new(), hidden).map_or(0, |found| found.hidden);
     if refused > 0 {
         inventory.unseen.processes = refused;

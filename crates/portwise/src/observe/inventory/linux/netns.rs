@@ -10,7 +10,7 @@ use portwise_sys::{
     proc::Proc,
 };
 
-use super::{Listed, holders};
+use super::Listed;
 use crate::{
     Trouble,
     observe::{
@@ -41,16 +41,20 @@ impl Namespace {
     }
 }
 
-/// Every namespace that a process is in or that is mounted somewhere, by the lowest pid in it, and
-/// the number of processes that do not show theirs. `by_bpf`: a BPF program may be used; it pays if
-/// another follows or there are many processes.
-pub(super) fn others(
-    proc: &Proc,
-    own: &Namespace,
-    by_bpf: bool,
-    another_follows: bool,
-) -> (Vec<Namespace>, u32) {
-    const MANY: usize = 500;
+/// What was found of the namespaces there are.
+#[derive(Default)]
+pub(super) struct Others {
+    /// All of them, the own one first.
+    pub namespaces: Vec<Namespace>,
+    /// How many processes do not show theirs.
+    pub unseen: u32,
+    /// The processes that BPF programs are not shown, where it was plain that there are some.
+    pub hidden: Option<Vec<u32>>,
+}
+
+/// Every namespace that a process is in or that is mounted somewhere, by the lowest pid in it.
+/// `by_bpf`: a BPF program may be used, and there is so much that it pays.
+pub(super) fn others(proc: &Proc, own: &Namespace, by_bpf: bool) -> Others {
     let mut by_inode: BTreeMap<u64, Namespace> = BTreeMap::new();
     let mut add = |pid: u32, inode: u64| {
         let namespace = by_inode.entry(inode).or_insert_with(|| Namespace {
@@ -62,17 +66,18 @@ pub(super) fn others(
         });
         namespace.processes += 1;
     };
-    let pays = || another_follows || proc.pids().is_ok_and(|pids| pids.len() > MANY);
-    let found = if by_bpf && pays() { holders::may_use_bpf().ok() } else { None };
-    let found = found.and_then(|()| tasks::network_namespaces().ok());
+    let found = if by_bpf { tasks::network_namespaces().ok() } else { None };
+    let mut hidden = None;
     let denied = match found {
         Some(found) => {
             found.iter().for_each(|process| add(process.pid, process.netns.into()));
             // There is always an init. Where it is hidden, others may be too.
-            let is_whole = found.iter().any(|process| process.pid == 1);
-            if is_whole { Vec::new() } else { by_proc(hidden_among(proc, &found), add) }
+            if found.iter().all(|process| process.pid != 1) {
+                hidden = Some(hidden_among(proc, &found));
+            }
+            by_proc(hidden.as_deref().unwrap_or_default(), add)
         }
-        None => by_proc(proc.pids().unwrap_or_default(), add),
+        None => by_proc(&proc.pids().unwrap_or_default(), add),
     };
     let unseen = elsewhere(denied, by_inode.values());
     for (inode, place) in mounted(proc) {
@@ -93,7 +98,7 @@ pub(super) fn others(
     }
     let mut namespaces: Vec<Namespace> = by_inode.into_values().collect();
     namespaces.sort_by_key(|namespace| (!namespace.own, namespace.inode));
-    (namespaces, unseen)
+    Others { namespaces, unseen, hidden }
 }
 
 /// The processes that a BPF program is not shown, though `/proc` has them.
@@ -110,9 +115,9 @@ fn hidden_among(proc: &Proc, seen: &[InNetwork]) -> Vec<u32> {
 }
 
 /// Finds the namespaces of these processes in `/proc`, and returns those that do not show theirs.
-fn by_proc(pids: Vec<u32>, mut add: impl FnMut(u32, u64)) -> Vec<u32> {
+fn by_proc(pids: &[u32], mut add: impl FnMut(u32, u64)) -> Vec<u32> {
     let mut denied = Vec::new();
-    for pid in pids {
+    for &pid in pids {
         match ns::id_of(pid, Kind::Net) {
             Ok(id) => add(pid, id.inode),
             Err(error) if error.is_denied() => denied.push(pid),
@@ -179,22 +184,44 @@ pub(in crate::observe::inventory) fn within<T: Send>(
     namespace: &Namespace,
     look: impl FnOnce() -> T + Send,
 ) -> Result<T, Error> {
+    in_thread(open(namespace)?, look)
+}
+
+/// Does the same in each of these namespaces.
+pub(in crate::observe::inventory) fn within_each<T: Send>(
+    namespaces: &[&Namespace],
+    look: impl Fn(&Namespace) -> T + Sync,
+) -> Vec<Result<T, Error>> {
+    if namespaces.is_empty() {
+        return Vec::new();
+    }
+    let one = |namespace: &&Namespace| {
+        open(namespace)?.enter(Kind::Net).map_err(|errno| Error::new("setns", errno))?;
+        Ok(look(namespace))
+    };
+    away(|| namespaces.iter().map(one).collect())
+}
+
+fn open(namespace: &Namespace) -> Result<ns::Namespace, Error> {
     let file = namespace.file().ok_or_else(|| Error::new("setns", Errno::ENOENT))?;
     let there = ns::Namespace::open(&file)?;
     if there.id()?.inode != namespace.inode {
         // The process has left it, or another one has its number.
         return Err(Error::about("setns", Errno::ENOENT, "it is gone"));
     }
-    in_thread(there, look)
+    Ok(there)
 }
 
-/// The thread that enters a namespace ends with it, so nobody is left in a wrong one.
 fn in_thread<T: Send>(there: ns::Namespace, look: impl FnOnce() -> T + Send) -> Result<T, Error> {
+    away(|| {
+        there.enter(Kind::Net).map_err(|errno| Error::new("setns", errno))?;
+        Ok(look())
+    })
+}
+
+/// A thread that enters namespaces ends when it is done, so nobody is left in a wrong one.
+fn away<T: Send>(work: impl FnOnce() -> T + Send) -> T {
     thread::scope(|scope| {
-        let looking = scope.spawn(|| {
-            there.enter(Kind::Net).map_err(|errno| Error::new("setns", errno))?;
-            Ok(look())
-        });
-        looking.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        scope.spawn(work).join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
     })
 }
