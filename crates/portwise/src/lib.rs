@@ -36,6 +36,7 @@ pub mod capability;
 pub mod cli;
 pub mod endpoint;
 pub mod explain;
+mod halves;
 #[cfg(target_os = "linux")]
 pub mod health;
 pub mod observe;

@@ -8,11 +8,15 @@ use serde::Serialize;
 use super::owner::About;
 use crate::{
     endpoint::shown,
+    halves::in_halves,
     observe::{
         exposure::{BoundTo, Exposure, Networks},
         inventory::{How, Inventory, NoHolder, Path, Process, Socket, Transport},
     },
 };
+
+/// Of more sockets two threads describe each one half.
+pub const MANY: usize = 2000;
 
 /// Everything `list` says.
 #[derive(Clone, Debug, Serialize)]
@@ -205,10 +209,13 @@ impl Listing {
         users: &BTreeMap<u32, String>,
         is_root: bool,
     ) -> Listing {
-        let sockets = in_order(inventory)
-            .into_iter()
-            .map(|socket| listed(socket, networks.get(&socket.netns), users))
-            .collect();
+        let all = |sockets: &[&Socket]| -> Vec<ListedSocket> {
+            let one = |socket: &&Socket| listed(socket, networks.get(&socket.netns), users);
+            sockets.iter().map(one).collect()
+        };
+        let mut parts = in_halves(&in_order(inventory), MANY, all).into_iter();
+        let mut sockets = parts.next().unwrap_or_default();
+        parts.for_each(|mut part| sockets.append(&mut part));
         let unseen = &inventory.unseen;
         Listing {
             is_root,

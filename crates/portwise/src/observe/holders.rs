@@ -14,7 +14,7 @@ use super::{
     inventory::{
         Holder, How,
         linux::{
-            holders::{Hold, Search, Wanted, may_use_bpf, search},
+            holders::{Hold, Search, Sought, Wanted, may_use_bpf, search},
             way::Way,
         },
     },
@@ -75,7 +75,7 @@ pub(super) fn find(proc: &Proc, sockets: &[Socket], one_is_enough: bool) -> Sear
         unix: !one_is_enough,
     };
     // The table of sockets does not know their cookies.
-    let sockets = open().map(|socket| (socket.id.0, 0)).collect();
+    let sockets = open().map(|socket| (socket.id.0, Sought::default())).collect();
     let way = match may_use_bpf() {
         Ok(()) => Way::Bpf,
         Err(why) => Way::Proc(Some(why)),

@@ -6,9 +6,10 @@ use super::{
     page::{Color, Style},
 };
 use crate::explain::{
-    listed::{ListedHolder, ListedProcess, ListedSocket, Listing, NamespaceReport},
+    listed::{ListedHolder, ListedProcess, ListedSocket, Listing, MANY, NamespaceReport},
     owner::{age, program},
 };
+use crate::halves::in_halves;
 
 /// How a table is wanted.
 #[derive(Clone, Copy, Debug)]
@@ -48,27 +49,38 @@ const NAMES: [&str; 12] = [
 /// One row for each socket and holder. They are gone through twice, for the widths and to write
 /// them: a machine may have very many.
 fn rows(listing: &Listing, view: &View, mut out: impl FnMut(&str)) {
-    const PART: usize = 64 * 1024;
     let rows = Rows::of(listing);
-    let mut widths = if view.header { NAMES.map(str::len) } else { [0; NAMES.len()] };
-    rows.each(|cells| {
-        for (size, cell) in widths.iter_mut().zip(cells) {
-            *size = width(cell).max(*size);
-        }
+    let of_names = if view.header { NAMES.map(str::len) } else { [0; NAMES.len()] };
+    let widest = |one: [usize; NAMES.len()], other: [usize; NAMES.len()]| {
+        std::array::from_fn(|column| one[column].max(other[column]))
+    };
+    let widths = in_halves(&listing.sockets, MANY, |sockets| {
+        let mut widths = of_names;
+        rows.each(sockets, |cells| {
+            for (size, cell) in widths.iter_mut().zip(cells) {
+                *size = width(cell).max(*size);
+            }
+        });
+        widths
     });
-    let mut text = String::with_capacity(PART + PART / 8);
+    let widths = widths.into_iter().fold(of_names, widest);
+    let mut text = String::new();
     if view.header {
         put(&mut text, &NAMES, &widths);
     }
-    rows.each(|cells| {
-        put(&mut text, cells, &widths);
-        if text.len() >= PART {
-            out(&text);
-            text.clear();
-        }
-    });
     if !text.is_empty() {
         out(&text);
+    }
+    // As long as most lines are at most, and as many as there is to be room for at once.
+    const LINE: usize = 160;
+    const BLOCK: usize = 20_000;
+    for block in listing.sockets.chunks(BLOCK) {
+        let parts = in_halves(block, MANY, |sockets| {
+            let mut text = String::with_capacity(LINE * sockets.len());
+            rows.each(sockets, |cells| put(&mut text, cells, &widths));
+            text
+        });
+        parts.iter().for_each(|part| out(part));
     }
 }
 
@@ -113,10 +125,10 @@ impl Rows<'_> {
         }
     }
 
-    /// Does something with the cells of each row.
-    fn each(&self, mut take: impl FnMut(&[&str; NAMES.len()])) {
+    /// Does something with the cells of each row of these sockets.
+    fn each(&self, sockets: &[ListedSocket], mut take: impl FnMut(&[&str; NAMES.len()])) {
         let listing = self.listing;
-        for socket in &listing.sockets {
+        for socket in sockets {
             let at = listing.namespaces.iter().position(|n| n.inode == socket.netns);
             let netns = at.map_or(NOTHING, |at| &self.namespaces[at]);
             let (local, peer) = (clean(&socket.local), socket.remote.as_deref().map(clean));

@@ -112,7 +112,7 @@ fn round(
     filters: &Filters,
     output: &mut Output<'_>,
 ) -> Result<u8, Trouble> {
-    let listing = list(args, global, filters)?;
+    let (listing, inventory) = look(args, global, filters)?;
     if global.json {
         output.data(&json::write(&Document { schema: "portwise.list/1", listing: &listing }));
     } else if args.json_lines {
@@ -132,11 +132,16 @@ fn round(
         listing::write(&listing, &view, |part| output.data(part));
         output.note(&listing::notes(&listing, global.verbose));
     }
-    Ok(match listing.sockets.is_empty() {
+    let status = match listing.sockets.is_empty() {
         false => 0,
         true if listing.hides_sockets() => 3,
         true => 1,
-    })
+    };
+    if args.watch.is_none() {
+        // The process ends, which is faster than to free each piece of what may be very much.
+        std::mem::forget((listing, inventory));
+    }
+    Ok(status)
 }
 
 /// Looks, and keeps what was asked for.
@@ -144,6 +149,11 @@ fn round(
 /// # Errors
 /// If the sockets cannot be listed at all, or the user or namespace asked for is unknown.
 pub fn list(args: &Args, global: &Global, filters: &Filters) -> Result<Listing, Trouble> {
+    look(args, global, filters).map(|(listing, _)| listing)
+}
+
+/// The same, and what it was made of.
+fn look(args: &Args, global: &Global, filters: &Filters) -> Result<(Listing, Inventory), Trouble> {
     let directory = user::here();
     let uid = args.user.as_deref().map(|name| uid(name, &directory)).transpose()?;
     let mut inventory = inventory::take(&query(args, global, filters))?;
@@ -178,7 +188,7 @@ pub fn list(args: &Args, global: &Global, filters: &Filters) -> Result<Listing, 
         users.entry(uid).or_insert(name);
     }
     let is_root = user::is_root();
-    Ok(Listing::new(&inventory, &networks, &users, is_root))
+    Ok((Listing::new(&inventory, &networks, &users, is_root), inventory))
 }
 
 fn query(args: &Args, global: &Global, filters: &Filters) -> Query {

@@ -1,10 +1,11 @@
 //! Who the processes are that hold the sockets.
 
-use std::{collections::BTreeMap, ffi::OsString, fs, panic::resume_unwind, thread, time::Duration};
+use std::{collections::BTreeMap, ffi::OsString, fs, time::Duration};
 
 use portwise_sys::proc::{self, Cgroup, Proc, Stat, Target};
 
 use super::{cgroup, forward, supervisor::Ancestors, systemd};
+use crate::halves::in_halves;
 use crate::observe::{
     inventory::{Identity, Inventory, Link, ParentProcess, Process, Run, Supervisor},
     user,
@@ -27,18 +28,8 @@ pub(in crate::observe::inventory) fn describe(inventory: &mut Inventory) {
         let mut reader = Reader::new();
         wanted.iter().filter_map(|identity| reader.read(*identity)).collect()
     };
-    let (some, rest) = match wanted.len() > MANY && proc::processors() > 1 {
-        true => wanted.split_at(wanted.len() / 2),
-        false => (&*wanted, &[][..]),
-    };
-    let both = thread::scope(|scope| {
-        let rest = (!rest.is_empty()).then(|| scope.spawn(|| read(rest)));
-        let mut both = read(some);
-        let rest = rest.map(|rest| rest.join().unwrap_or_else(|panic| resume_unwind(panic)));
-        both.extend(rest.into_iter().flatten());
-        both
-    });
-    inventory.processes.extend(both.into_iter().map(|process| (process.identity.pid, process)));
+    let read = in_halves(&wanted, MANY, read).into_iter().flatten();
+    inventory.processes.extend(read.map(|process| (process.identity.pid, process)));
 }
 
 /// Reads processes, and what they have in common once.

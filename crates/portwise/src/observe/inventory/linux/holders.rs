@@ -2,7 +2,7 @@
 //! be done, else by reading `/proc/PID/fd` of each process.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{HashMap, HashSet, hash_map::Entry},
     hash::{BuildHasherDefault, Hasher},
 };
 
@@ -30,8 +30,17 @@ const INITIAL_TIME_NAMESPACE: u64 = 0xefff_fffa;
 /// (`sysconf(_SC_CLK_TCK)`).
 const TICK: u64 = 10_000_000;
 
-/// Something of each inode.
-pub(in crate::observe) type Inodes = HashMap<u64, u64, BuildHasherDefault<InodeHasher>>;
+/// What is sought, by inode.
+pub(in crate::observe) type Inodes = HashMap<u64, Sought, BuildHasherDefault<InodeHasher>>;
+
+/// A socket whose holders are looked for.
+#[derive(Clone, Copy, Debug, Default)]
+pub(in crate::observe) struct Sought {
+    /// Its cookie; 0 fits any.
+    pub cookie: u64,
+    /// Which one it is among those of who looks.
+    pub at: u32,
+}
 
 /// The kernel counts inodes up, so nothing better is needed to spread them.
 #[derive(Clone, Copy, Debug, Default)]
@@ -54,7 +63,7 @@ impl Hasher for InodeHasher {
 
 /// The sockets whose holders are looked for.
 pub(in crate::observe) struct Wanted {
-    /// Inode and cookie of each; a cookie of 0 fits any.
+    /// Each of them.
     pub sockets: Inodes,
     /// What they have in common, for the walk within the kernel.
     pub filter: Filter,
@@ -166,9 +175,9 @@ fn by_bpf(wanted: &Wanted, walk: Option<Walk>) -> Result<(Vec<Hold>, Vec<Hold>),
         None => Walk::new(&wanted.filter, expected)?,
     };
     let fits = |socket: &task_file::OpenSocket| {
-        let cookie = wanted.sockets.get(&socket.inode);
+        let cookie = wanted.sockets.get(&socket.inode).map(|sought| sought.cookie);
         // Two sockets may have had one inode, one after the other; never one cookie.
-        cookie.is_some_and(|&cookie| cookie == socket.cookie || cookie == 0 || socket.cookie == 0)
+        cookie.is_some_and(|cookie| cookie == socket.cookie || cookie == 0 || socket.cookie == 0)
     };
     let (mut holds, mut carriers) = (Vec::with_capacity(expected), Vec::new());
     let mut has_groups = false;
@@ -242,9 +251,9 @@ pub(super) fn find(
     way: Way,
     walk: Option<Walk>,
 ) {
-    let (places, cookies) = places(&inventory.sockets);
+    let (sockets, twins) = sought(&inventory.sockets);
     let filter = filter(query, inventory.namespaces.first());
-    let wanted = Wanted { sockets: cookies, filter, one_is_enough: false };
+    let wanted = Wanted { sockets, filter, one_is_enough: false };
     let way = if way == Way::Proc(None) && may_group(&inventory.sockets) { Way::Bpf } else { way };
     let search = search(proc, &wanted, way, walk);
     let unseen = &mut inventory.unseen;
@@ -254,10 +263,12 @@ pub(super) fn find(
     let mut groups: HashMap<u64, u32> = HashMap::new();
     let first = inventory.sockets.iter().filter_map(|s| s.group).max().map_or(0, |last| last + 1);
     for hold in &search.holds {
-        let from = places.partition_point(|(inode, _)| *inode < hold.inode);
-        let here = places[from..].iter().take_while(|(inode, _)| *inode == hold.inode);
-        for (_, at) in here {
-            let socket = &mut inventory.sockets[*at];
+        let Some(sought) = wanted.sockets.get(&hold.inode) else { continue };
+        let from = twins.partition_point(|(inode, _)| *inode < hold.inode);
+        let further = twins[from..].iter().take_while(|(inode, _)| *inode == hold.inode);
+        let is_one = further.clone().next().is_none();
+        for at in further.map(|(_, at)| *at).chain([sought.at as usize]) {
+            let socket = &mut inventory.sockets[at];
             if socket.holders.is_empty() {
                 // Most have one, and there may be very many.
                 socket.holders.reserve_exact(1);
@@ -265,7 +276,7 @@ pub(super) fn find(
             socket.holders.push(hold.holder);
             socket.no_holder = None;
             // Those of a part of an MPTCP socket are not those of the whole.
-            let Some(options) = hold.options.filter(|_| here_is_one(&places, from)) else {
+            let Some(options) = hold.options.filter(|_| is_one) else {
                 continue;
             };
             socket.reuseaddr = Some(options.reuseaddr);
@@ -333,25 +344,27 @@ fn holder(found: &proc::Holder) -> Holder {
     Holder { pid: found.pid, start: found.start, fd: found.fd, how: How::Open }
 }
 
-/// Where the sockets with each inode are, by inode, and the cookies they have. An MPTCP socket and
-/// its first part have one inode, and the file is that of the first: then any cookie fits.
-fn places(sockets: &[Socket]) -> (Vec<(u64, usize)>, Inodes) {
-    let with_file = |(at, socket): (usize, &Socket)| {
+/// The sockets whose holders nobody has looked for, and by inode where further ones are with an
+/// inode that another one has. An MPTCP socket and its first part have one inode, and the file is that of the
+/// first: then any cookie fits.
+fn sought(sockets: &[Socket]) -> (Inodes, Vec<(u64, usize)>) {
+    let mut sought = Inodes::with_capacity_and_hasher(sockets.len(), Default::default());
+    let mut twins = Vec::new();
+    for (at, socket) in sockets.iter().enumerate() {
         let is_sought = socket.no_holder == Some(NoHolder::NotAsked);
-        socket.inode.filter(|_| is_sought).map(|inode| (inode, at))
-    };
-    let mut places: Vec<_> = sockets.iter().enumerate().filter_map(with_file).collect();
-    places.sort_unstable();
-    let mut cookies = Inodes::with_capacity_and_hasher(places.len(), Default::default());
-    for (inode, at) in &places {
-        let cookie = sockets[*at].cookie;
-        cookies.entry(*inode).and_modify(|known| *known = 0).or_insert(cookie);
+        let Some(inode) = socket.inode.filter(|_| is_sought) else { continue };
+        match sought.entry(inode) {
+            Entry::Vacant(entry) => {
+                entry.insert(Sought { cookie: socket.cookie, at: at as u32 });
+            }
+            Entry::Occupied(mut entry) => {
+                entry.get_mut().cookie = 0;
+                twins.push((inode, at));
+            }
+        }
     }
-    (places, cookies)
-}
-
-fn here_is_one(places: &[(u64, usize)], from: usize) -> bool {
-    places.get(from + 1).is_none_or(|(next, _)| *next != places[from].0)
+    twins.sort_unstable();
+    (sought, twins)
 }
 
 /// What all sockets of a query have in common; `first` is the namespace asked for, if one is.

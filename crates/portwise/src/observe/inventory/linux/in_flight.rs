@@ -28,7 +28,7 @@ pub(super) fn find(wanted: &Inodes, carriers: &[Hold], holds: &mut Vec<Hold>) {
             let Some(sockets) = peek(carrier.holder) else { return Vec::new() };
             let known = sockets.iter().filter_map(|socket| {
                 let inode = socket.inode().ok().filter(|inode| !held.contains(inode))?;
-                let cookie = *wanted.get(&inode)?;
+                let cookie = wanted.get(&inode)?.cookie;
                 // What is no socket has no cookie, though it may have that number.
                 let own = socket.cookie().ok()?;
                 (cookie == 0 || own == cookie).then_some(inode)

@@ -173,18 +173,21 @@ fn put(inventory: &mut Inventory, listed: Listed) {
 /// Marks the listeners of TCP that share address and port: only `SO_REUSEPORT` lets them.
 fn group(sockets: &mut [Socket]) {
     let is_tcp = |s: &Socket| matches!(s.transport, Transport::Tcp | Transport::Mptcp);
-    // By port first, which decides nearly always.
+    let is_meant = |s: &&Socket| s.state == super::State::Listen && is_tcp(s);
+    // Nearly all are alone on their port.
+    let mut count = vec![0u8; 1 << 16];
+    for socket in sockets.iter().filter(is_meant) {
+        let count = &mut count[usize::from(socket.port)];
+        *count = count.saturating_add(1);
+    }
     let mut listeners: Vec<(u16, u32)> = (0u32..)
         .zip(&*sockets)
-        .filter(|(_, socket)| socket.state == super::State::Listen && is_tcp(socket))
+        .filter(|(_, socket)| is_meant(socket) && count[usize::from(socket.port)] > 1)
         .map(|(at, socket)| (socket.port, at))
         .collect();
     listeners.sort_unstable();
     let mut next = 0;
     for of_port in listeners.chunk_by_mut(|a, b| a.0 == b.0) {
-        if of_port.len() == 1 {
-            continue;
-        }
         let key = |at: u32| {
             let s = &sockets[at as usize];
             (s.netns, s.transport, s.family, s.device, s.ip)
