@@ -93,6 +93,8 @@ fn program_and_place_are_read() {
 fn the_name_in_stat_may_contain_anything() {
     let (_dir, proc) = made_up();
     let stat = proc.stat(42).unwrap();
+    let (named, name) = proc.process(42).unwrap().named_stat().unwrap();
+    assert_eq!((named, name.to_str()), (stat, Some("a) b (c")));
     assert_eq!((stat.process_group, stat.session, stat.start_ticks), (42, 40, 987_654));
     // At 100 ticks a second, which every Linux gives to programs.
     assert_eq!(proc.age(&stat).unwrap().as_secs(), 10_123);

@@ -209,11 +209,15 @@ impl Listing {
         users: &BTreeMap<u32, String>,
         is_root: bool,
     ) -> Listing {
-        let all = |sockets: &[&Socket]| -> Vec<ListedSocket> {
+        let ordered = in_order(inventory);
+        let all = |sockets: &[&Socket]| {
+            // The first part is to have room for the others.
+            let mut all = Vec::with_capacity(ordered.len());
             let one = |socket: &&Socket| listed(socket, networks.get(&socket.netns), users);
-            sockets.iter().map(one).collect()
+            all.extend(sockets.iter().map(one));
+            all
         };
-        let mut parts = in_halves(&in_order(inventory), MANY, all).into_iter();
+        let mut parts = in_halves(&ordered, MANY, all).into_iter();
         let mut sockets = parts.next().unwrap_or_default();
         parts.for_each(|mut part| sockets.append(&mut part));
         let unseen = &inventory.unseen;

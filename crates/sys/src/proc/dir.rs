@@ -8,7 +8,9 @@ use std::path::PathBuf;
 
 use rustix::fs::{AtFlags, Mode, OFlags, open, openat, readlinkat_raw, statat};
 
-use super::{Cgroup, Proc, Stat, Status, Target, parse_cgroups, parse_stat, parse_status};
+use super::{
+    Cgroup, Proc, Stat, Status, Target, parse_cgroups, parse_stat, parse_stat_name, parse_status,
+};
 use crate::{Errno, Error};
 
 /// An open `/proc/PID`. Everything read through it is of one process; when that has ended, reading
@@ -77,6 +79,17 @@ impl ProcessDir {
     /// Those of [`ProcessDir::read`]; `EBADMSG`.
     pub fn stat(&self) -> Result<Stat, Error> {
         parse_stat(&self.read(c"stat")?).ok_or_else(|| self.malformed(c"stat"))
+    }
+
+    /// Reads `stat`, and from it what [`ProcessDir::comm`] returns too.
+    ///
+    /// # Errors
+    /// Those of [`ProcessDir::read`]; `EBADMSG`.
+    pub fn named_stat(&self) -> Result<(Stat, OsString), Error> {
+        let bytes = self.read(c"stat")?;
+        let stat = parse_stat(&bytes).zip(parse_stat_name(&bytes));
+        let (stat, name) = stat.ok_or_else(|| self.malformed(c"stat"))?;
+        Ok((stat, OsString::from_vec(name.to_vec())))
     }
 
     /// Reads `status`.

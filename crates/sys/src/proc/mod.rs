@@ -11,7 +11,9 @@ mod status;
 pub use counts::{Load, TcpCount, parse_load, parse_tcp_count};
 pub use dir::ProcessDir;
 pub use holders::{Holder, Holders, parse_socket_link, processors};
-pub use process::{Cgroup, Stat, Target, parse_cgroups, parse_stat, ticks_per_second};
+pub use process::{
+    Cgroup, Stat, Target, parse_cgroups, parse_stat, parse_stat_name, ticks_per_second,
+};
 pub use status::{Capabilities, Ids, Status, parse_status};
 
 use std::io::Read;

@@ -191,6 +191,13 @@ pub fn parse_stat(bytes: &[u8]) -> Option<Stat> {
     })
 }
 
+/// Finds the name in the bytes of a stat file. It is untrusted text.
+pub fn parse_stat_name(bytes: &[u8]) -> Option<&[u8]> {
+    let start = bytes.iter().position(|byte| *byte == b'(')? + 1;
+    let end = bytes.iter().rposition(|byte| *byte == b')')?;
+    bytes.get(start..end)
+}
+
 /// Reads the text of a cgroup file; lines it cannot read are left out.
 pub fn parse_cgroups(bytes: &[u8]) -> Vec<Cgroup> {
     let line = |line: &str| {

@@ -1,10 +1,16 @@
 //! Who the processes are that hold the sockets.
 
-use std::{collections::BTreeMap, ffi::OsString, fs, time::Duration};
+use std::{
+    collections::{BTreeMap, HashSet},
+    ffi::OsString,
+    fs,
+    hash::BuildHasherDefault,
+    time::Duration,
+};
 
 use portwise_sys::proc::{self, Cgroup, Proc, Stat, Target};
 
-use super::{cgroup, forward, supervisor::Ancestors, systemd};
+use super::{cgroup, forward, holders::InodeHasher, supervisor::Ancestors, systemd};
 use crate::halves::in_halves;
 use crate::observe::{
     inventory::{Identity, Inventory, Link, ParentProcess, Process, Run, Supervisor},
@@ -13,12 +19,16 @@ use crate::observe::{
 
 /// Reads the processes that hold the sockets of the inventory and are not known yet.
 pub(in crate::observe::inventory) fn describe(inventory: &mut Inventory) {
+    // There may be very many sockets of few processes.
+    let mut seen = HashSet::with_hasher(BuildHasherDefault::<InodeHasher>::default());
     let holders = inventory.sockets.iter().flat_map(|socket| &socket.holders);
-    let mut wanted: Vec<Identity> =
-        holders.map(|holder| Identity { pid: holder.pid, start: holder.start }).collect();
+    let identities = holders.map(|holder| Identity { pid: holder.pid, start: holder.start });
+    let is_new = |one: &Identity| {
+        seen.insert(u64::from(one.pid) << 32 ^ one.start)
+            && !inventory.processes.contains_key(&one.pid)
+    };
+    let mut wanted: Vec<Identity> = identities.filter(is_new).collect();
     wanted.sort();
-    wanted.dedup();
-    wanted.retain(|identity| !inventory.processes.contains_key(&identity.pid));
     if wanted.is_empty() {
         return;
     }
@@ -67,7 +77,7 @@ impl Reader {
     /// Reads one process; `None` if it has ended.
     fn read(&mut self, identity: Identity) -> Option<Process> {
         let dir = self.proc.process(identity.pid).ok()?;
-        let stat = dir.stat().ok()?;
+        let (stat, command) = dir.named_stat().ok()?;
         // Its number may be another's by now. From here on all is of one process.
         if stat.start_ticks != identity.start {
             return None;
@@ -100,7 +110,7 @@ impl Reader {
         };
         Some(Process {
             identity,
-            command: text(dir.comm().ok()?),
+            command: text(command),
             exe: dir.link(c"exe").ok().map(link),
             cwd: dir.link(c"cwd").ok().map(link),
             uid,

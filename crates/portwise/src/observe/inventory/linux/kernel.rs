@@ -4,8 +4,7 @@ use std::collections::HashMap;
 
 use portwise_sys::bpf::kernel::{self, Protocol};
 
-use super::{is_lost, within};
-use crate::observe::inventory::{Inventory, KernelUse, NoHolder, Socket, Transport};
+use crate::observe::inventory::{KernelUse, Socket, Transport};
 
 /// The function that gets what a socket receives, by the beginning of its name, and what it is for.
 const FUNCTIONS: [(&str, KernelUse); 18] = [
@@ -29,35 +28,20 @@ const FUNCTIONS: [(&str, KernelUse); 18] = [
     ("rds_", KernelUse::Rds),
 ];
 
-/// Tells which of the sockets that nobody holds are the kernel's, where that can be seen: by the
-/// rights that a BPF program needs.
-pub(super) fn tell(inventory: &mut Inventory) {
-    for namespace in &inventory.namespaces {
-        for (transport, protocol) in
-            [(Transport::Tcp, Protocol::Tcp), (Transport::Udp, Protocol::Udp)]
-        {
-            let inode = namespace.inode;
-            let is_meant =
-                |s: &&mut Socket| s.netns == inode && s.transport == transport && is_lost(s);
-            let lost: Vec<&mut Socket> = inventory.sockets.iter_mut().filter(is_meant).collect();
-            if lost.is_empty() {
-                continue;
-            }
-            let cookies: Vec<u64> = lost.iter().map(|socket| socket.cookie).collect();
-            let look = || kernel::sockets(protocol, &cookies);
-            let found = if namespace.own { look() } else { within(namespace, look).flatten() };
-            let found: HashMap<u64, KernelUse> = found
-                .unwrap_or_default()
-                .iter()
-                .map(|socket| (socket.cookie, what_for(&socket.function)))
-                .collect();
-            for socket in lost {
-                if let Some(known) = found.get(&socket.cookie) {
-                    socket.no_holder = Some(NoHolder::Kernel(*known));
-                }
-            }
+/// What the kernel has those of these sockets for that it made itself, by cookie: as far as it
+/// shows, which takes the rights that a BPF program needs. They are of the thread's namespace.
+pub(super) fn uses(sockets: &[&Socket]) -> HashMap<u64, KernelUse> {
+    let mut uses = HashMap::new();
+    for (transport, protocol) in [(Transport::Tcp, Protocol::Tcp), (Transport::Udp, Protocol::Udp)]
+    {
+        let of_protocol = sockets.iter().filter(|socket| socket.transport == transport);
+        let cookies: Vec<u64> = of_protocol.map(|socket| socket.cookie).collect();
+        if !cookies.is_empty() {
+            let found = kernel::sockets(protocol, &cookies).unwrap_or_default();
+            uses.extend(found.iter().map(|found| (found.cookie, what_for(&found.function))));
         }
     }
+    uses
 }
 
 fn what_for(function: &str) -> KernelUse {

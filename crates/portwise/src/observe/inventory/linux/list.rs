@@ -33,20 +33,21 @@ pub(super) fn list(
     netns: u64,
     known: Option<&[DiagSocket]>,
 ) -> Result<Listed, Error> {
-    list_with(query, netns, known, Idle::With)
+    list_with(query, netns, known, Idle::With, None)
 }
 
 /// The same, with or without the TCP sockets that are bound and do nothing.
 pub(super) fn list_part(query: &Query, netns: u64, idle: Idle) -> Result<Listed, Error> {
-    list_with(query, netns, None, idle)
+    list_with(query, netns, None, idle, None)
 }
 
-/// Both.
+/// Both. `expected` is about how many TCP sockets there are.
 pub(super) fn list_with(
     query: &Query,
     netns: u64,
     known: Option<&[DiagSocket]>,
     idle: Idle,
+    expected: Option<u64>,
 ) -> Result<Listed, Error> {
     let mut diag = SockDiag::open()?;
     let mut listed = Listed::default();
@@ -59,7 +60,7 @@ pub(super) fn list_with(
         let is_known = matches!(transport, Transport::Tcp | Transport::Udp);
         let rows = match known.filter(|_| is_known) {
             Some(known) => Ok(of_known(known, query, transport, netns)),
-            None => rows(&mut diag, query, transport, netns, idle),
+            None => rows(&mut diag, query, transport, netns, idle, expected),
         };
         match rows {
             Ok(Rows { four, six, .. }) => {
@@ -147,6 +148,7 @@ fn rows(
     transport: Transport,
     netns: u64,
     idle: Idle,
+    expected: Option<u64>,
 ) -> Result<Rows, Error> {
     let is_tcp = matches!(transport, Transport::Tcp | Transport::Mptcp);
     let states = match query.states {
@@ -159,7 +161,16 @@ fn rows(
         States::Bound if is_tcp => Diag::LISTEN.bit() | Diag::BOUND_INACTIVE.bit(),
         States::Bound => Diag::CLOSE.bit(),
     };
-    let take_in = |rows: &mut Rows, row: DiagSocket| rows.take_in(&row, transport, netns);
+    // Those of IPv6 are appended to those of IPv4 in the end.
+    const MOST: u64 = 1 << 14;
+    let room =
+        if transport == Transport::Tcp { expected.unwrap_or(0).min(MOST) as usize } else { 0 };
+    let take_in = |rows: &mut Rows, row: DiagSocket| {
+        if rows.four.capacity() == 0 {
+            rows.four.reserve_exact(room);
+        }
+        rows.take_in(&row, transport, netns);
+    };
     if transport == Transport::Tcp && query.family.is_none() {
         return diag.tcp_into(states, query.port, take_in);
     }

@@ -16,7 +16,10 @@ pub(in crate::observe) mod way;
 pub(super) use describe::describe;
 pub(super) use netns::{within, within_each};
 
-use std::{collections::HashSet, thread};
+use std::{
+    collections::{HashMap, HashSet},
+    thread,
+};
 
 use portwise_sys::{
     Errno, Error,
@@ -101,7 +104,10 @@ fn everywhere(
     let mut tally = Tally::begin(proc, query, known);
     let idle = tally.idle(query);
     let by_bpf = matches!(way, Way::Bpf);
-    let look_here = || (list::list_with(query, own.inode, known.own, idle), bound::in_use());
+    let look_here = || {
+        let in_use = bound::in_use();
+        (list::list_with(query, own.inode, known.own, idle, in_use), in_use)
+    };
     let look_around = || Ahead {
         around: netns::others(proc, &own, by_bpf),
         walk: if by_bpf && query.holders { holders::ready(query) } else { None },
@@ -227,10 +233,7 @@ fn find_holders(
         if !inventory.sockets.iter().any(is_lost) {
             return;
         }
-        drop_ended(query, inventory);
-        if attempt == 0 && may_use_bpf {
-            kernel::tell(inventory);
-        }
+        look_again(query, inventory, attempt == 0 && may_use_bpf);
         let now = proc.last_pid().ok();
         let (Some(before), Some(after)) = (last, now) else { break };
         if before == after || !holders::find_in_new(proc, inventory, before, after) {
@@ -257,8 +260,9 @@ fn look_for_unseen(proc: &Proc, inventory: &mut Inventory, hidden: Option<Vec<u3
     }
 }
 
-/// Drops the sockets that nobody was found to hold because they were closed meanwhile.
-fn drop_ended(query: &Query, inventory: &mut Inventory) {
+/// Drops the sockets that nobody was found to hold because they were closed meanwhile, and tells
+/// which of the others are the kernel's, if that is to be asked.
+fn look_again(query: &Query, inventory: &mut Inventory, ask_kernel: bool) {
     for namespace in &inventory.namespaces {
         let inode = namespace.inode;
         let here = |s: &&Socket| s.netns == inode && is_lost(s);
@@ -266,12 +270,22 @@ fn drop_ended(query: &Query, inventory: &mut Inventory) {
         if lost.is_empty() {
             continue;
         }
-        let look = || still_there(query, inode, &lost);
-        let there = if namespace.own { look() } else { within(namespace, look).flatten() };
+        let look = || {
+            let uses = if ask_kernel { kernel::uses(&lost) } else { HashMap::new() };
+            still_there(query, inode, &lost).map(|there| (there, uses))
+        };
+        let seen = if namespace.own { look() } else { within(namespace, look).flatten() };
         // What cannot be looked at again stays.
-        let Ok(there) = there else { continue };
-        let is_there = |s: &Socket| s.netns != inode || !is_lost(s) || there.contains(&s.cookie);
-        inventory.sockets.retain(is_there);
+        let Ok((there, uses)) = seen else { continue };
+        inventory.sockets.retain_mut(|socket| {
+            if socket.netns != inode || !is_lost(socket) {
+                return true;
+            }
+            if let Some(known) = uses.get(&socket.cookie) {
+                socket.no_holder = Some(NoHolder::Kernel(*known));
+            }
+            there.contains(&socket.cookie)
+        });
     }
 }
 

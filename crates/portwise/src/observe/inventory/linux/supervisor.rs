@@ -43,6 +43,8 @@ pub(super) struct Ancestor {
 #[derive(Default)]
 pub(super) struct Ancestors {
     known: BTreeMap<u32, Option<Ancestor>>,
+    /// What starts the children of a process again.
+    supervisors: BTreeMap<u32, Option<Supervisor>>,
 }
 
 impl Ancestors {
@@ -50,13 +52,22 @@ impl Ancestors {
     pub(super) fn get(&mut self, proc: &Proc, pid: u32) -> Option<&Ancestor> {
         let read = || {
             let dir = proc.process(pid).ok()?;
-            Some(Ancestor { stat: dir.stat().ok()?, command: text(dir.comm().ok()?) })
+            let (stat, command) = dir.named_stat().ok()?;
+            Some(Ancestor { stat, command: text(command) })
         };
         self.known.entry(pid).or_insert_with(read).as_ref()
     }
 
     /// The nearest process from `pid` upwards that starts its children again.
     pub(super) fn supervisor(&mut self, proc: &Proc, pid: u32) -> Option<Supervisor> {
+        if let Some(known) = self.supervisors.get(&pid) {
+            return known.clone();
+        }
+        let found = self.find_supervisor(proc, pid);
+        self.supervisors.entry(pid).or_insert(found).clone()
+    }
+
+    fn find_supervisor(&mut self, proc: &Proc, pid: u32) -> Option<Supervisor> {
         let mut pid = pid;
         for _ in 0..GENERATIONS {
             if pid <= 1 {
