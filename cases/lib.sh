@@ -13,7 +13,7 @@ DIR=$(mktemp -d "${TMPDIR:-/tmp}/case.XXXXXX")
 chmod 755 "$DIR"
 mkdir -m 1777 "$DIR/ready"
 install -m 755 "$LIB/sock.py" "$DIR/sock.py"
-PIDS=() SPACES=() COUNT=0
+PIDS=() SPACES=() UNITS=() COUNT=0
 
 cleanup() {
   local i
@@ -23,6 +23,12 @@ cleanup() {
   for i in "${PIDS[@]}"; do kill -CONT "$i"; kill -9 "$i"; done
   wait
   for i in "${SPACES[@]}"; do ip netns del "$i"; done
+  for i in "${UNITS[@]}"; do
+    # Who has not ended yet keeps it.
+    kill -9 $(cat "$i/cgroup.procs")
+    for _ in 1 2 3 4 5 6 7 8 9; do rmdir "$i" && break; sleep 0.1; done
+  done
+  [ -z "${CASE_PRIVATE_AT:-}" ] || umount -l "$CASE_PRIVATE_AT"
   rm -rf "$DIR"
 }
 trap cleanup EXIT
@@ -42,6 +48,7 @@ private() {
   fi
   unset CASE_PRIVATE
   mkdir "$DIR/private"
+  CASE_PRIVATE_AT=$DIR/private
   mount -t tmpfs none "$DIR/private" || not_here "no tmpfs"
   for at; do
     mkdir -p "$DIR/private/up$at" "$DIR/private/work$at"
@@ -57,6 +64,17 @@ stand_in() {
   chmod 755 "$DIR/bin/$1"
   PATH="$DIR/bin:$PATH"
 }
+
+# unit NAME: makes the cgroup of a service, below $CGROUP; in_unit NAME PID moves a process there
+unit() {
+  local at
+  for at in /sys/fs/cgroup/unified /sys/fs/cgroup; do
+    [ -e "$at/cgroup.controllers" ] && CGROUP=$at && break
+  done
+  [ -n "${CGROUP:-}" ] && mkdir "$CGROUP/$1" 2>/dev/null || not_here "no cgroups of version 2 to write to"
+  UNITS+=("$CGROUP/$1")
+}
+in_unit() { echo "$2" >"$CGROUP/$1/cgroup.procs"; }
 
 # netns A B: makes namespaces; each variable gets the name of one
 netns() {
@@ -129,7 +147,12 @@ ask() {
   for pair; do echo "$pair"; done
   echo "DIR=$DIR"
   echo "--- answer"
-  ip netns exec "$ns" bash -c "$ASK"
+  if [ -n "${KEEP_MOUNTS:-}" ]; then
+    # ip netns exec hides the cgroups.
+    nsenter "--net=/run/netns/$ns" bash -c "$ASK"
+  else
+    ip netns exec "$ns" bash -c "$ASK"
+  fi
   echo "--- status $?"
   if [ -n "${FIX:-}" ]; then try_fix "$ns"; fi
   exit 0

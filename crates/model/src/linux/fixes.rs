@@ -17,7 +17,14 @@ pub static ANOTHER_PORT: Fix = Fix {
     command: "",
     tries: 20,
     apply: |case, n| {
-        change_address(case, |addr| addr.port = suggested_port(addr.port).saturating_add(n))
+        // Below a limit that is higher than usual there is none for everyone.
+        let limit = case.host.sysctl("net.ipv4.ip_unprivileged_port_start").unwrap_or(0);
+        let limit = u16::try_from(limit).unwrap_or(u16::MAX);
+        change_address(case, |addr| {
+            let next = suggested_port(addr.port);
+            let next = if addr.port < limit { next.max(limit) } else { next };
+            addr.port = next.saturating_add(n);
+        })
     },
 };
 

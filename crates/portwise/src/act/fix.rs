@@ -61,15 +61,17 @@ impl Action {
         let Some(at) = tool else {
             return Err("it is for you to run".into());
         };
+        if words[at] == "install" && command.contains("systemctl restart") {
+            return Err("it restarts the service, and with it the process in question: run it \
+                        yourself"
+                .into());
+        }
         let arguments: Vec<&str> = words[at + 1..].iter().map(String::as_str).collect();
         let undo = match words[at].as_str() {
             "run" | "setpriv" => {
                 return Err(
                     "it starts the program: run it yourself, in place of the usual start".into()
                 );
-            }
-            "systemctl" if arguments.contains(&"edit") => {
-                return Err("it opens an editor: run it yourself".into());
             }
             tool => undo(tool, &arguments, command, &words[..at]),
         };
@@ -274,7 +276,7 @@ mod tests {
             (None, "127.0.0.1:81"),
             (Some("sudo portwise run -l :80 -- nginx"), "starts the program"),
             (Some("setpriv --reuid=1 nginx"), "starts the program"),
-            (Some("sudo systemctl edit nginx.service"), "editor"),
+            (Some("printf x | sudo install /dev/stdin /x; sudo systemctl restart a"), "yourself"),
             (Some("reboot"), "for you"),
         ] {
             let error = Action::of(&fix(command)).unwrap_err();

@@ -5,6 +5,7 @@ use portwise_model::{Case, Fact, FactKey, KernelFamily, Request, Socket, Verdict
 
 use crate::{Setting, endpoint::Target};
 
+mod around;
 mod asker;
 mod clients;
 mod covers;
@@ -71,7 +72,8 @@ pub fn report(
         KernelFamily::Linux => asker::of(setting),
         _ => AskerReport::default(),
     };
-    let mut notes = started::notes(setting, verdict, &asker);
+    let mut notes = around::notes(setting, request);
+    notes.extend(started::notes(setting, verdict, &asker));
     notes.extend(notes::of(setting, &case, verdict, target, &held.sockets));
     if verdict.is_allowed() {
         notes.extend(clients::of(&case, target));

@@ -13,6 +13,8 @@ pub struct Named {
     pub name: String,
     /// Its addresses, in the order in which getaddrinfo(3) gives them.
     pub addresses: Vec<NamedAddress>,
+    /// Whether `/etc/hosts` names it, which goes before any name server.
+    pub in_hosts_file: bool,
 }
 
 /// One address of a name.
@@ -25,17 +27,26 @@ pub struct NamedAddress {
 }
 
 impl Named {
-    /// The name of an endpoint, if it is one of several addresses.
+    /// The name of an endpoint, if it is one of several addresses, or one that a file of this
+    /// machine gives an address.
     pub(crate) fn of(endpoint: &Endpoint, addresses: Vec<NamedAddress>) -> Option<Named> {
         let Address::Name(name) = &endpoint.address else { return None };
-        (addresses.len() > 1).then(|| Named { name: name.clone(), addresses })
+        let in_hosts_file = crate::resolve::is_in_hosts_file(name);
+        let is_worth_it = addresses.len() > 1 || in_hosts_file && !addresses.is_empty();
+        is_worth_it.then(|| Named { name: name.clone(), addresses, in_hosts_file })
     }
 
     /// What the order is, and which clients reach what; nothing of clients if nobody is served.
     pub fn lines(&self) -> Vec<String> {
         let ips: Vec<String> = self.addresses.iter().map(|a| a.ip.to_string()).collect();
-        let mut lines =
-            vec![format!("{} stands for {} (getaddrinfo)", self.name, ips.join(", then "))];
+        let by = match self.in_hosts_file {
+            true => "/etc/hosts",
+            false => "getaddrinfo",
+        };
+        let mut lines = vec![format!("{} stands for {} ({by})", self.name, ips.join(", then "))];
+        if self.addresses.len() == 1 {
+            return lines;
+        }
         let Some(first) = self.addresses.first() else { return lines };
         let Some(served) = self.addresses.iter().find(|a| a.served) else { return lines };
         if self.addresses.iter().all(|a| a.served) {
@@ -79,7 +90,7 @@ mod tests {
     #[test]
     fn who_tries_what() {
         let lines = named([false, true]);
-        assert_eq!(lines[0], "localhost stands for ::1, then 127.0.0.1 (getaddrinfo)");
+        assert!(lines[0].starts_with("localhost stands for ::1, then 127.0.0.1 ("));
         assert!(lines[1].starts_with("served by 127.0.0.1: clients that try one"), "{lines:?}");
         assert!(lines[2].starts_with("not served, by ::1: clients that try only the first"));
         assert!(lines[3].starts_with("served by 127.0.0.1: clients that try only IPv4"));

@@ -1,6 +1,8 @@
 //! Who is on a port, here and in other network namespaces: what a client may be looking for.
 
-use portwise_model::Protocol;
+use std::net::IpAddr;
+
+use portwise_model::{Family, Protocol};
 use serde::Serialize;
 
 use super::{
@@ -38,6 +40,17 @@ pub struct PortSocket {
     pub state: &'static str,
     /// Its address and port as `ss` prints them.
     pub local: String,
+    /// Its address.
+    #[serde(skip)]
+    pub ip: IpAddr,
+    /// Its family.
+    #[serde(skip)]
+    pub family: Family,
+    /// Whether a socket of IPv6 leaves IPv4 alone.
+    #[serde(skip)]
+    pub v6only: bool,
+    /// Why it does not take what was sent to the address in question; null if that is not asked.
+    pub misses: Option<String>,
     /// The interface it is bound to.
     pub device: Option<String>,
     /// The number of the group that shares the port.
@@ -67,6 +80,11 @@ pub fn on_port(setting: &mut Setting, port: u16) -> Option<OnPort> {
     Some(OnPort { port, here, elsewhere, hidden_namespaces })
 }
 
+/// A socket of another namespace, described.
+pub(crate) fn described(owners: &Owners, socket: &Socket, netns: &Namespace) -> PortSocket {
+    self::socket(owners, socket, Some(netns))
+}
+
 fn socket(owners: &Owners, socket: &Socket, netns: Option<&Namespace>) -> PortSocket {
     let listens = socket.state == State::Listen;
     let holders = owner::of(owners, socket);
@@ -74,6 +92,10 @@ fn socket(owners: &Owners, socket: &Socket, netns: Option<&Namespace>) -> PortSo
     PortSocket {
         protocol: socket.transport.name(),
         state: socket.state.name(),
+        ip: socket.ip,
+        family: socket.family,
+        v6only: socket.v6only == Some(true),
+        misses: None,
         local: shown(socket.ip, socket.device_name.as_deref(), socket.port),
         device: socket.device_name.clone(),
         group: socket.group,
@@ -99,6 +121,45 @@ fn only_loopback(_: &Namespace) -> Option<bool> {
 }
 
 impl PortSocket {
+    /// Why it does not take what is sent to this address over loopback; nothing if it does, or is
+    /// not bound for that protocol.
+    pub fn misses(&self, protocol: Protocol, ip: IpAddr) -> Option<String> {
+        let port = self.local.rsplit_once(':').map_or("", |(_, port)| port);
+        if !self.is_of(protocol) {
+            return Some(format!("it is of {}, which has ports of its own", self.protocol));
+        }
+        if self.state == "BOUND" && protocol == Protocol::Tcp {
+            return Some("it does not listen".into());
+        }
+        if let Some(device) = &self.device {
+            return Some(format!(
+                "bound to {device}, it takes only what arrives there: what this host sends to \
+                 itself arrives by lo"
+            ));
+        }
+        let other = match (self.family, ip) {
+            (Family::Inet6, IpAddr::V4(_)) if self.ip.is_unspecified() && self.v6only => {
+                return Some(format!(
+                    "it is IPv6 only (IPV6_V6ONLY), and {ip} is IPv4; [::1]:{port} reaches it"
+                ));
+            }
+            (Family::Inet, IpAddr::V6(_)) => "IPv4 only",
+            _ if self.ip.is_unspecified() || self.ip.to_canonical() == ip => return None,
+            _ => "",
+        };
+        let reach = match self.ip {
+            IpAddr::V4(ip) if ip.is_unspecified() => format!("127.0.0.1:{port}"),
+            _ => self.local.clone(),
+        };
+        Some(match other {
+            "" => format!(
+                "it takes only what is sent to {}, not to {ip}; {reach} reaches it",
+                self.ip
+            ),
+            only => format!("it is {only}, and {ip} is IPv6; {reach} reaches it"),
+        })
+    }
+
     /// Whether it is of this protocol.
     pub fn is_of(&self, protocol: Protocol) -> bool {
         self.protocol == protocol.name()

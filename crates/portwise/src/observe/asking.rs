@@ -3,6 +3,8 @@
 use portwise_model::Program;
 use serde::{Deserialize, Serialize};
 
+use super::{shim::Shim, unit::Unit};
+
 /// A process that asks, other than this one. Names and paths are untrusted text.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
@@ -32,6 +34,12 @@ pub struct AskingProcess {
     /// Whether its program is the same file under the same name for the observer.
     #[serde(skip)]
     pub shares_file: bool,
+    /// Libraries between it and the kernel.
+    #[serde(skip)]
+    pub shims: Vec<Shim>,
+    /// What the files of its unit say.
+    #[serde(skip)]
+    pub settings: Option<Unit>,
 }
 
 impl AskingProcess {
@@ -55,12 +63,14 @@ mod linux {
     };
 
     use super::AskingProcess;
-    use crate::observe::program::Finder;
+    use crate::observe::{program::Finder, shim, unit};
 
     /// Observes a process as far as this user may.
     pub(in crate::observe) fn of(proc: &Proc, pid: u32, command: String) -> AskingProcess {
         let exe = proc.exe(pid).ok();
         let cgroups = proc.cgroups(pid).unwrap_or_default();
+        let unit = cgroups.iter().find_map(unit);
+        let maps = proc.read(format!("proc/{pid}/maps")).unwrap_or_default();
         let replaced = exe.as_ref().is_some_and(|target| target.deleted);
         let program = exe.map(|target| Finder::of(pid).running(&target.path));
         let own_directory = std::env::current_dir().ok();
@@ -77,7 +87,9 @@ mod linux {
             program,
             replaced,
             namespaces: namespaces(pid),
-            unit: cgroups.iter().find_map(unit),
+            settings: unit.as_ref().and_then(|unit| unit::read(proc, unit)),
+            unit,
+            shims: shim::named_in(&String::from_utf8_lossy(&maps)),
             container: cgroups.iter().find_map(container),
             misplaced: misplaced(&proc.read(format!("proc/{pid}/environ")).unwrap_or_default()),
         }

@@ -64,7 +64,7 @@ mod linux {
         network::Network,
         owners::{self, Owners},
         program::Finder,
-        routing,
+        routing, shim,
         sockets::{self, Near},
         subject::Asker,
     };
@@ -124,6 +124,9 @@ mod linux {
         setting.elsewhere = elsewhere;
         setting.gid = Some(gid);
         setting.is_self = process.is_none();
+        if setting.is_self {
+            setting.shims = shim::named_in(&std::env::var("LD_PRELOAD").unwrap_or_default());
+        }
         setting.netns = netns;
         setting.process = process;
         setting.command =

@@ -20,6 +20,8 @@ use portwise_model::{
 use serde::{Deserialize, Serialize};
 
 pub use self::asking::AskingProcess;
+pub use self::shim::Shim;
+pub use self::unit::{Line, Unit};
 use crate::{Trouble, endpoint::Target};
 
 use owners::Owners;
@@ -52,10 +54,13 @@ mod program;
 #[cfg(target_os = "linux")]
 mod routing;
 #[cfg(target_os = "linux")]
+mod shim;
+#[cfg(target_os = "linux")]
 mod sockets;
 #[cfg(target_os = "linux")]
 mod subject;
 pub(crate) mod tools;
+mod unit;
 
 /// What is understood of the rules of a firewall: sections of names with how they are read.
 #[cfg(target_os = "linux")]
@@ -215,6 +220,8 @@ pub struct Setting {
     pub assumed: Vec<String>,
     /// How to call this program again: its name, or the path by which it was called.
     pub program: String,
+    /// Libraries between this process and the kernel, if it is the one that asks.
+    pub shims: Vec<Shim>,
     reasons: Vec<Missing>,
     asking: Option<Option<AskingProcess>>,
     observer: Box<dyn Observer>,
@@ -235,6 +242,7 @@ impl Setting {
             runner: None,
             assumed: Vec::new(),
             program: "portwise".into(),
+            shims: Vec::new(),
             reasons: Vec::new(),
             asking: None,
             observer,

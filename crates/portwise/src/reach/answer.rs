@@ -28,6 +28,9 @@ pub struct Answer {
     /// The port they go to.
     #[serde(skip)]
     pub port: u16,
+    /// Their protocol.
+    #[serde(skip)]
+    pub protocol: Protocol,
     /// The port that rules send them on to, if they do.
     #[serde(skip)]
     pub sent_on: Option<u16>,
@@ -116,6 +119,7 @@ pub(super) fn describe(
         to: format!("{to}/{}", question.protocol.name()),
         ip: question.to.ip(),
         port: question.to.port(),
+        protocol: question.protocol,
         sent_on: None,
         outcome: ReachOutcome::Unknown,
         errno: None,

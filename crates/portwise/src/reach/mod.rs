@@ -2,6 +2,7 @@
 
 mod answer;
 mod audience;
+mod behind;
 mod change;
 mod fixes;
 mod notes;
@@ -77,12 +78,14 @@ impl<'a> Reaching<'a> {
         let mut answer = answer::describe(self.setting, &self.traffic, &question, from, found);
         (answer.notes, answer.fixes) = (help.notes, help.fixes);
         answer.fails = help.fails;
-        let device = self.traffic.network.device(question.vantage.device);
         let served = matches!(answer.outcome, ReachOutcome::Accepted | ReachOutcome::Forwarded);
         let is_seen = served && !help.fails && !target.ip.is_loopback();
         if let Some(why) = help.because {
             answer.because = why;
         }
+        self.at_the_end(&mut answer, target);
+        let is_seen = is_seen && !answer.fails;
+        let device = self.traffic.network.device(question.vantage.device);
         if let Some(device) = device.filter(|device| !device.loopback && is_seen) {
             answer.outside = Some(notes::outside(&answer, target, &device.name));
         }

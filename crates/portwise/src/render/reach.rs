@@ -59,8 +59,9 @@ pub(super) fn names(page: &mut Page, names: &[Named]) {
 /// serve it.
 pub fn port(port: &OnPort, answers: &[&Answer], always: bool, style: Style) -> String {
     const SHOWN: usize = 16;
-    let served =
-        |answer: &&&Answer| answer.outcome == ReachOutcome::Accepted && answer.sockets.is_none();
+    let served = |answer: &&&Answer| {
+        answer.outcome == ReachOutcome::Accepted && answer.sockets.is_none() && !answer.fails
+    };
     let OnPort { here, elsewhere, .. } = port;
     if !always && answers.iter().filter(served).count() == answers.len() {
         return String::new();
@@ -74,6 +75,9 @@ pub fn port(port: &OnPort, answers: &[&Answer], always: bool, style: Style) -> S
         page.label("there");
         page.text(&socket_words(socket));
         queue(&mut page, socket);
+        if let Some(misses) = &socket.misses {
+            page.detail(misses);
+        }
     }
     if here.iter().any(|socket| socket.group.is_some()) {
         page.text(
@@ -208,7 +212,9 @@ fn fix(page: &mut Page, fix: &Fix) {
     for command in &fix.commands {
         page.command(command);
     }
-    page.detail(&fix.side_effects);
+    if !fix.side_effects.is_empty() {
+        page.detail(&fix.side_effects);
+    }
 }
 
 fn head(answer: &Answer) -> (Color, &'static str) {

@@ -107,12 +107,15 @@ pub fn run(args: &Args, global: &Global, output: &mut Output<'_>) -> Result<u8, 
         rows.extend(found);
     }
     let mut ports: Vec<OnPort> = Vec::new();
-    let sent_on = rows.iter().filter_map(|row| row.answer.sent_on);
+    // Who listens where it leaves for, the answer says itself.
+    let kept = rows.iter().filter(|row| row.answer.outcome != ReachOutcome::Forwarded);
+    let sent_on = kept.filter_map(|row| row.answer.sent_on);
     for port in endpoints.iter().map(|endpoint| endpoint.port).chain(sent_on) {
         if ports.iter().all(|known| known.port != port) {
             ports.extend(on_port(&mut setting, port));
         }
     }
+    ports.iter_mut().for_each(|port| say_what_misses(port, &rows));
     if global.json {
         output.data(&json::write(&Document {
             schema: "portwise.reach/1",
@@ -140,7 +143,18 @@ pub fn run(args: &Args, global: &Global, output: &mut Output<'_>) -> Result<u8, 
         }
         output.data(&text);
     }
-    Ok(status(rows.iter().map(|row| row.answer.outcome)))
+    Ok(status(rows.iter().map(|row| &row.answer)))
+}
+
+/// Why the sockets of a port do not take what was sent there, where nobody takes it.
+fn say_what_misses(port: &mut OnPort, rows: &[Row]) {
+    let nobody = |row: &&Row| {
+        row.answer.port == port.port && row.answer.rule.as_deref() == Some("kernel no-listener")
+    };
+    let Some(answer) = rows.iter().find(nobody).map(|row| &row.answer) else { return };
+    for socket in &mut port.here {
+        socket.misses = socket.misses(answer.protocol, answer.ip);
+    }
 }
 
 /// What clients on this host make of the name of an endpoint.
@@ -153,10 +167,11 @@ fn named(endpoint: &Endpoint, rows: &[Row]) -> Option<Named> {
 }
 
 /// 0 if every vantage is served or sent on, 1 if one is not, 3 if one is open and none is not.
-fn status(outcomes: impl Iterator<Item = ReachOutcome>) -> u8 {
+fn status<'a>(answers: impl Iterator<Item = &'a Answer>) -> u8 {
     let mut worst = 0;
-    for outcome in outcomes {
-        match outcome {
+    for answer in answers {
+        match answer.outcome {
+            _ if answer.fails => worst = 1,
             ReachOutcome::Accepted | ReachOutcome::Forwarded => {}
             ReachOutcome::Unknown => worst = if worst == 0 { 3 } else { worst },
             _ => worst = 1,

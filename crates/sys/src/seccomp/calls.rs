@@ -12,6 +12,8 @@ pub enum Call {
     Connect(i32, u64, u32),
     /// listen(2): descriptor and backlog.
     Listen(i32, i32),
+    /// socket(2): family and type. No filter stops at it.
+    Socket(i32, i32),
     /// getsockopt(2) of `SO_ERROR`: descriptor and where the value goes.
     SocketError(i32, u64),
     /// socketcall(2) for one of these: which, and where its arguments are, of 32 bits each.
@@ -110,6 +112,7 @@ pub fn decode(architecture: u32, number: u64, arguments: &[u64; 6]) -> Option<Ca
         libc::SYS_bind => Call::Bind(fd, b, c as u32),
         libc::SYS_connect => Call::Connect(fd, b, c as u32),
         libc::SYS_listen => Call::Listen(fd, b as i32),
+        libc::SYS_socket => Call::Socket(a as i32, b as i32),
         libc::SYS_getsockopt => Call::SocketError(fd, d),
         libc::SYS_io_uring_setup => Call::IoUring,
         libc::SYS_landlock_restrict_self => Call::Landlock,

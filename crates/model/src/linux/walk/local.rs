@@ -43,6 +43,12 @@ impl Way<'_, '_> {
         }
         let stopped = self.hook(Hook::Postrouting, &mut packet);
         self.pass_output(stopped, &packet)?;
+        if self.scene.network.device(way.oif).is_some_and(|lo| !lo.up) {
+            // Its queue takes nothing (noop_enqueue).
+            let end = WayEnd::new(ReachOutcome::Silent).stopped_by(Stopper::Kernel("device-down"));
+            let note = format!("{} is switched off, and drops what is sent", self.name(way.oif));
+            return Err(WayEnd { note: note.into(), ..end });
+        }
         (packet.iif, packet.oif, packet.owner) = (way.oif, 0, None);
         self.note(format!("arrives by {}", self.name(way.oif)));
         let name = self.name(way.oif);

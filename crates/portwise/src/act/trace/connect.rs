@@ -6,7 +6,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use portwise_model::{FactKey, Protocol, Socket, State};
 use portwise_sys::Errno;
 
-use super::{ports, tracee::Record};
+use super::{ports, proxy, route, tracee::Record};
 use crate::{Setting, explain::FixReport};
 
 /// Why a connection failed.
@@ -33,7 +33,8 @@ pub(super) fn explain(setting: &mut Setting, record: &Record, address: SocketAdd
         Errno::ETIMEDOUT => "no answer came: packets are lost or dropped on the way",
         Errno::ENETUNREACH => "this host has no route to that network",
         Errno::EHOSTUNREACH => {
-            "the next host on the way does not answer, or a router or firewall said so"
+            "the next host on the way does not answer, or a firewall rejects it: this host's own \
+             (hook output), or that of a router or the other host"
         }
         Errno::EADDRNOTAVAIL => match address.port() {
             0 => "port 0 is none to connect to",
@@ -58,7 +59,10 @@ pub(super) fn explain(setting: &mut Setting, record: &Record, address: SocketAdd
     if is_here == Some(true) && errno == Errno::ECONNREFUSED {
         seen = listeners(setting, record, address);
     }
-    Connect { because: because.into(), seen, fixes: Vec::new() }
+    seen.extend(proxy::named(record.pid, address));
+    let by_route = route::stops(setting, record, address);
+    let because = by_route.unwrap_or_else(|| because.into());
+    Connect { because, seen, fixes: Vec::new() }
 }
 
 /// Whether an address is one of this host's; `None` if that is not known.

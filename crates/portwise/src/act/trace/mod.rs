@@ -9,13 +9,17 @@
 mod call;
 mod connect;
 mod explain;
+mod helper;
 mod ports;
+mod proxy;
+mod route;
 mod start;
 mod tracee;
 
 use std::{
     collections::{HashMap, HashSet},
     ffi::OsString,
+    net::SocketAddr,
     process::ExitStatus,
 };
 
@@ -61,6 +65,9 @@ pub enum Told<'a> {
     Ended(&'a Summary),
 }
 
+/// So many connections without an answer are told.
+const MOST_UNANSWERED: usize = 3;
+
 /// How often what happened.
 #[derive(Clone, Debug, Default)]
 pub struct Summary {
@@ -84,6 +91,9 @@ pub fn run(plan: &Plan, tell: &mut dyn FnMut(Told<'_>)) -> Result<ExitStatus, No
         tracees: HashMap::new(),
         explainer: Explainer::default(),
         filters: Family::default(),
+        helpers: HashMap::new(),
+        unanswered: HashSet::new(),
+        told: HashSet::new(),
         summary: Summary { processes: 1, ..Summary::default() },
         gains_nothing: started.gains_nothing,
         plan,
@@ -144,6 +154,12 @@ struct Watch<'a> {
     /// Those that installed a seccomp filter, with all that they started.
     filters: Family,
     summary: Summary,
+    /// Programs that bind for others, with what is to be said if they refuse.
+    helpers: HashMap<u32, String>,
+    /// Where connections went of which nobody asked how they ended.
+    unanswered: HashSet<SocketAddr>,
+    /// The families of which a process was told to get no socket.
+    told: HashSet<(u32, i32)>,
     /// Whether executing a program gives no rights, because plain users' filters need that.
     gains_nothing: bool,
     plan: &'a Plan,
@@ -166,7 +182,7 @@ impl Watch<'_> {
             };
             match event {
                 Event::Ended(status) => {
-                    self.tracees.remove(&tid);
+                    self.ended(tid, status);
                     if tid == self.main {
                         ended = Some(status);
                         signal::pass_on_to_nobody();
@@ -197,6 +213,22 @@ impl Watch<'_> {
         ended.ok_or_else(|| Trouble::new("the program was lost sight of"))
     }
 
+    /// A thread or process has ended.
+    fn ended(&mut self, tid: u32, status: ExitStatus) {
+        if let Some(helper) = self.helpers.remove(&tid)
+            && !status.success()
+        {
+            (self.tell)(Told::Note(helper));
+        }
+        let Some(tracee) = self.tracees.remove(&tid) else { return };
+        for address in tracee.unanswered() {
+            let new = self.unanswered.insert(address);
+            if new && self.unanswered.len() <= MOST_UNANSWERED {
+                (self.tell)(Told::Note(helper::unanswered(address)));
+            }
+        }
+    }
+
     fn go_on(&mut self, tid: u32, signal: i32) {
         let until = self.tracees.get(&tid).map_or(Until::Filtered, Tracee::until);
         ptrace::resume(tid, until, signal);
@@ -206,6 +238,7 @@ impl Watch<'_> {
         if before != tid {
             self.tracees.remove(&before);
         }
+        self.helpers.extend(helper::refusal(tid).map(|text| (tid, text)));
         let confined = self.filters.has(tid) || self.filters.has(before);
         let tracee = if confined { Tracee::confined() } else { Tracee::default() };
         self.tracees.insert(tid, tracee);
@@ -228,6 +261,13 @@ impl Watch<'_> {
             tracee::Heard::Said(text) => self.said(tid, &text),
             tracee::Heard::Landlock => self.explainer.domains.enter(tid),
             tracee::Heard::Seccomp => self.filters.enter(tid),
+            tracee::Heard::NoSocket(family, errno) => {
+                if let Some(note) = helper::no_socket(tid, family, errno)
+                    && self.told.insert((tid, family))
+                {
+                    (self.tell)(Told::Note(note));
+                }
+            }
             tracee::Heard::IoUring => {
                 if self.explainer.is_first_uring(tid) {
                     let name = tracee::name(tid);

@@ -93,6 +93,8 @@ pub(super) enum Heard {
     IoUring,
     Landlock,
     Seccomp,
+    /// socket(2) of this family failed in a process that has a filter.
+    NoSocket(i32, Errno),
 }
 
 /// A thread.
@@ -119,9 +121,15 @@ enum Pending {
     Unix(Call, Name),
     Listen(i32),
     Error(i32, u64),
+    Socket(i32),
 }
 
 impl Tracee {
+    /// Connections that went on in the background, and of which nobody asked how they ended.
+    pub(super) fn unanswered(&self) -> impl Iterator<Item = SocketAddr> {
+        self.connecting.iter().map(|(_, address)| *address)
+    }
+
     /// Where it is to stop next.
     pub(super) fn until(&self) -> Until {
         match self.pending.is_some() || self.listened > 0 || self.is_confined {
@@ -165,6 +173,9 @@ impl Tracee {
                 self.pending = address(Call::Connect, fd, pointer, length);
             }
             Some(Made::Listen(fd, _)) => self.pending = Some(Pending::Listen(fd)),
+            Some(Made::Socket(family, _)) if self.is_confined => {
+                self.pending = Some(Pending::Socket(family));
+            }
             Some(Made::SocketError(fd, to))
                 if self.connecting.iter().any(|(known, _)| *known == fd) =>
             {
@@ -216,6 +227,9 @@ impl Tracee {
             Pending::Unix(call, name) => return named(tid, call, name, errno),
             Pending::Listen(fd) => (Call::Listen, fd, None),
             Pending::Error(fd, to) => return self.connected(tid, fd, to, errno),
+            Pending::Socket(family) => {
+                return errno.map_or(Heard::Nothing, |errno| Heard::NoSocket(family, errno));
+            }
         };
         if call == Call::Connect && errno == Some(Errno::EINPROGRESS) {
             self.connecting.retain(|(known, _)| *known != fd);

@@ -94,7 +94,7 @@ fn there(setting: &Setting, command: &str) -> String {
     }
     // Root needs no sudo, and may have none.
     let command = command.strip_prefix("sudo ").unwrap_or(&command);
-    command.replace("; sudo ", "; ")
+    command.replace("; sudo ", "; ").replace("| sudo ", "| ")
 }
 
 fn in_network(setting: &Setting, command: &str) -> String {

@@ -204,11 +204,10 @@ impl Start {
         if let Some(unit) = self.unit() {
             fix.title =
                 "this service: AmbientCapabilities=CAP_NET_BIND_SERVICE below [Service]".into();
-            fix.command = Some(format!("sudo systemctl edit {}", quoted(unit)));
-            fix.side_effects = format!(
-                "survives upgrades; counts from `sudo systemctl restart {unit}` on; whatever the \
-                 program starts has the right too"
-            );
+            fix.command = Some(drop_in(unit, "AmbientCapabilities=CAP_NET_BIND_SERVICE"));
+            fix.side_effects = "survives upgrades; its clients lose their connections; whatever \
+                the program starts has the right too"
+                .into();
         } else if inside || self.command().is_none() {
             fix.title = "this run only: CAP_NET_BIND_SERVICE in its ambient set".into();
             fix.command = None;
@@ -261,6 +260,16 @@ impl Start {
         }
         fix.side_effects = effects.join("; ");
     }
+}
+
+/// What adds a line to a unit and starts it anew.
+fn drop_in(unit: &str, line: &str) -> String {
+    let (file, unit) = (format!("/etc/systemd/system/{unit}.d/low-port.conf"), quoted(unit));
+    format!(
+        "printf '[Service]\\n{line}\\n' | sudo install -D -m 644 /dev/stdin {}; sudo systemctl \
+         daemon-reload; sudo systemctl restart {unit}",
+        quoted(&file)
+    )
 }
 
 fn run(setting: &mut Setting, is_process: bool) -> Option<String> {

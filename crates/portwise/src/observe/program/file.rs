@@ -14,7 +14,13 @@ impl Finder {
     /// Observes a file, with its first bytes if they can be read.
     pub(super) fn file(&self, file: &Path) -> (Executable, Option<Vec<u8>>) {
         let found = self.place.resolve(file);
-        let name = found.path.to_string_lossy().into_owned();
+        let is_there = match &found.file {
+            Ok(there) => there.is_some(),
+            Err(error) => !is_absent(error),
+        };
+        // Of what is not there the way to it is no name.
+        let name = if is_there { &found.path } else { file };
+        let name = name.to_string_lossy().into_owned();
         let key = FactKey::File(name.clone().into());
         let missing = || Missing::new(key.clone(), "there is no such file", "");
         let mut executable = Executable {

@@ -66,6 +66,9 @@ fn trial(case: &Path, question: &Question, endpoint: &str, fix: &Value) -> Trial
         (Some(command), _) if starts(command) => {
             Trial::Now(started(question, &fix["number"], command, endpoint))
         }
+        (Some(command), _) if command.contains("systemctl restart ") => {
+            Trial::Now(restarted(question, &fix["number"], endpoint))
+        }
         (Some(_), _) if fix["applicable"] == true => Trial::Now(applied(question, &fix["number"])),
         (Some(command), _) => Trial::Wrong(format!("not applied, for somebody to do: {command}")),
         // Another endpoint: as it was asked, but for that one.
@@ -92,6 +95,16 @@ fn applied(question: &Question, number: &Value) -> String {
          print(json.load(sys.stdin)[\"applied\"][\"undo\"] or \"true\")'); \
          case $undo in cd*) ;; *) bash -c \"$undo\" || status=\"0, but $undo failed\";; esac; \
          echo \"status $status\""
+    )
+}
+
+/// The service started anew, which has to listen then.
+fn restarted(question: &Question, number: &Value, endpoint: &str) -> String {
+    let port = endpoint.rsplit_once(':').unwrap().1.split('/').next().unwrap();
+    format!(
+        "{}; bash -c \"$command\" || exit; ss -Hltn \"sport = :{port}\" | grep LISTEN; \
+         echo \"status $?\"",
+        list(question, number)
     )
 }
 
