@@ -2,7 +2,10 @@
 //! kernel looks at every connection, in each network namespace anew; its own counts may rule out
 //! that there are any.
 
-use std::sync::Mutex;
+use std::{
+    collections::HashSet,
+    sync::atomic::{AtomicU64, Ordering::Relaxed},
+};
 
 use portwise_sys::proc::Proc;
 
@@ -14,15 +17,15 @@ use crate::observe::inventory::{self, Namespace, Socket, States, Transport};
 pub(super) enum Idle {
     /// They are listed with the others.
     With,
-    /// They are left out.
+    /// They are left out, and so is every TCP socket where the count says that none listens.
     Without,
     /// They alone are listed.
     Only,
 }
 
 /// The kernel's counts. It counts what is allocated on the whole machine, and in each namespace
-/// what listens or is connected: where the sums are equal, no TCP socket is in another state. What
-/// else is left out of both is no socket yet, or none any more.
+/// what listens or is connected: where the sums are equal, no TCP socket is in another state, and no
+/// count is too low. What else is left out of both is no socket yet, or none any more.
 pub(super) struct Tally {
     /// How many were allocated at the beginning, if it is worth while to count.
     allocated: Option<u64>,
@@ -77,17 +80,21 @@ pub(super) fn add_idle(query: &Query, there: &Query, left: u64, inventory: &mut 
         namespace.closed.is_none() && asked.states == States::Bound
     };
     let namespaces: Vec<&Namespace> = inventory.namespaces.iter().filter(is_asked).collect();
-    let left = Mutex::new(left);
+    let of_tcp = inventory.sockets.iter().filter(|socket| socket.transport == Transport::Tcp);
+    let with_tcp: HashSet<u64> = of_tcp.map(|socket| socket.netns).collect();
+    let left = AtomicU64::new(left);
     let look = |namespace: &Namespace| {
-        let mut left = left.lock().unwrap_or_else(|poison| poison.into_inner());
-        if *left == 0 {
+        if left.load(Relaxed) == 0 {
             return Vec::new();
         }
         let query = if namespace.own { &query_here } else { &query_there };
-        let listed = list::list_part(query, namespace.inode, Idle::Only);
+        // Where the count said that there is none, nothing was listed at all.
+        let idle = if with_tcp.contains(&namespace.inode) { Idle::Only } else { Idle::With };
+        let listed = list::list_part(query, namespace.inode, idle, None);
         let sockets = listed.map_or_else(|_| Vec::new(), |listed| listed.sockets);
         // Those of other ports or another family were not listed, and count as if there were more.
-        *left = left.saturating_sub(sockets.len() as u64);
+        let found = sockets.len() as u64;
+        let _ = left.fetch_update(Relaxed, Relaxed, |left| Some(left.saturating_sub(found)));
         sockets
     };
     // What is gone meanwhile has nothing.

@@ -36,31 +36,41 @@ pub(super) fn list(
     list_with(query, netns, known, Idle::With, None)
 }
 
-/// The same, with or without the TCP sockets that are bound and do nothing.
-pub(super) fn list_part(query: &Query, netns: u64, idle: Idle) -> Result<Listed, Error> {
-    list_with(query, netns, None, idle, None)
+/// The same, with or without the TCP sockets that are bound and do nothing. `in_use` is how many the
+/// namespace has of others.
+pub(super) fn list_part(
+    query: &Query,
+    netns: u64,
+    idle: Idle,
+    in_use: Option<u64>,
+) -> Result<Listed, Error> {
+    list_with(query, netns, None, idle, in_use)
 }
 
-/// Both. `expected` is about how many TCP sockets there are.
+/// Both.
 pub(super) fn list_with(
     query: &Query,
     netns: u64,
     known: Option<&[DiagSocket]>,
     idle: Idle,
-    expected: Option<u64>,
+    in_use: Option<u64>,
 ) -> Result<Listed, Error> {
     let mut diag = SockDiag::open()?;
     let mut listed = Listed::default();
     let counts = counts(query);
     for &transport in &query.transports {
-        let is_none = counts.as_ref().is_some_and(|counts| has_none(counts, transport));
+        let is_none = match transport {
+            // To list what is not there takes the kernel half a millisecond.
+            Transport::Tcp => idle == Idle::Without && in_use == Some(0),
+            _ => counts.as_ref().is_some_and(|counts| has_none(counts, transport)),
+        };
         if is_none || transport == Transport::Raw && query.port.is_some() {
             continue;
         }
         let is_known = matches!(transport, Transport::Tcp | Transport::Udp);
         let rows = match known.filter(|_| is_known) {
             Some(known) => Ok(of_known(known, query, transport, netns)),
-            None => rows(&mut diag, query, transport, netns, idle, expected),
+            None => rows(&mut diag, query, transport, netns, idle, in_use),
         };
         match rows {
             Ok(Rows { four, six, .. }) => {

@@ -127,7 +127,10 @@ fn everywhere(
     let there = Query { states: known.elsewhere, ..query.clone() };
     let idle = tally.idle(&there);
     let others: Vec<Namespace> = others.into_iter().filter(|n| n.inode != own.inode).collect();
-    let look = |other: &Namespace| (list::list_part(&there, other.inode, idle), bound::in_use());
+    let look = |other: &Namespace| {
+        let in_use = bound::in_use();
+        (list::list_part(&there, other.inode, idle, in_use), in_use)
+    };
     let looked = within_each(&others.iter().collect::<Vec<_>>(), look);
     for (mut other, looked) in others.into_iter().zip(looked) {
         match looked {
