@@ -144,7 +144,8 @@ fn everywhere(
         }
         inventory.namespaces.push(other);
     }
-    bound::add_idle(query, &there, tally.left_out(proc), inventory);
+    let left = tally.left_out(proc, &inventory.namespaces);
+    bound::add_idle(query, &there, left, inventory);
     Ok(ahead)
 }
 
