@@ -65,16 +65,17 @@ stand_in() {
   PATH="$DIR/bin:$PATH"
 }
 
-# unit NAME: makes the cgroup of a service, below $CGROUP; in_unit NAME PID moves a process there
+# unit NAME: makes the cgroup of a service, $CGROUP/$UNIT; in_unit PID moves a process there
 unit() {
   local at
   for at in /sys/fs/cgroup/unified /sys/fs/cgroup; do
     [ -e "$at/cgroup.controllers" ] && CGROUP=$at && break
   done
-  [ -n "${CGROUP:-}" ] && mkdir "$CGROUP/$1" 2>/dev/null || not_here "no cgroups of version 2 to write to"
-  UNITS+=("$CGROUP/$1")
+  UNIT=case$$-$1.service
+  [ -n "${CGROUP:-}" ] && mkdir "$CGROUP/$UNIT" 2>/dev/null || not_here "no cgroups of version 2 to write to"
+  UNITS+=("$CGROUP/$UNIT")
 }
-in_unit() { echo "$2" >"$CGROUP/$1/cgroup.procs"; }
+in_unit() { echo "$1" >"$CGROUP/$UNIT/cgroup.procs"; }
 
 # netns A B: makes namespaces; each variable gets the name of one
 netns() {

@@ -4,16 +4,16 @@
 # first: EACCES
 # first: CAP_NET_BIND_SERVICE is missing
 # says: AmbientCapabilities=CAP_NET_BIND_SERVICE
-# says: /etc/systemd/system/pw-web.service.d/low-port.conf
-# says: systemctl restart pw-web.service
+# says: /etc/systemd/system/$UNIT.d/low-port.conf
+# says: systemctl restart $UNIT
 # not: in use
 . "$(dirname "$0")/../lib.sh"
 private /etc
-unit pw-web.service
+unit web
 netns A
 mkdir -p /etc/systemd/system
 cp "$(readlink -f "$PY")" "$DIR/web"
-cat >/etc/systemd/system/pw-web.service <<U
+cat >/etc/systemd/system/$UNIT <<U
 [Service]
 ExecStart=$DIR/web $DIR/sock.py
 User=nobody
@@ -23,8 +23,8 @@ printf 'SOCK_ARGS="serve tcp 0.0.0.0 80"\n' >"$DIR/environment"
 stand_in systemctl <<D
 #!/bin/bash
 case "\$*" in
-  daemon-reload) cat /etc/systemd/system/pw-web.service /etc/systemd/system/pw-web.service.d/*.conf >$DIR/loaded ;;
-  "restart pw-web.service")
+  daemon-reload) cat /etc/systemd/system/$UNIT /etc/systemd/system/$UNIT.d/*.conf >$DIR/loaded ;;
+  "restart $UNIT")
     kill \$(cat $DIR/main) 2>/dev/null
     grants=()
     grep -qx AmbientCapabilities=CAP_NET_BIND_SERVICE $DIR/loaded &&
@@ -40,7 +40,7 @@ esac
 D
 at_exit() { kill "$(cat "$DIR/main")"; }
 spawn $A $NOBODY "$DIR/web" "$DIR/sock.py"
-in_unit pw-web.service $LAST
+in_unit $LAST
 echo $LAST >"$DIR/main"
 sleep 0.3
-ask $A ASKER=$LAST
+ask $A UNIT="$UNIT" ASKER=$LAST

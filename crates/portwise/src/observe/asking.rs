@@ -51,7 +51,7 @@ impl AskingProcess {
 }
 
 #[cfg(target_os = "linux")]
-pub(super) use linux::of;
+pub(super) use linux::{of, unit};
 
 #[cfg(target_os = "linux")]
 mod linux {
@@ -145,7 +145,7 @@ mod linux {
     }
 
     /// The service that a cgroup is of, in the hierarchies that systemd keeps.
-    fn unit(cgroup: &Cgroup) -> Option<String> {
+    pub(in crate::observe) fn unit(cgroup: &Cgroup) -> Option<String> {
         let kept = cgroup.hierarchy == 0 || cgroup.controllers == "name=systemd";
         let is_service = |part: &&str| part.ends_with(".service") && !part.starts_with("user@");
         let name = cgroup.path.rsplit('/').find(is_service)?;

@@ -2,20 +2,20 @@
 //! own. They are looked for as far as an answer needs it: what costs more than a few system calls
 //! is left to those who ask closely.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use portwise_model::{
     Gate, Gates, Text,
     linux::gate::{CGROUP_PROGRAM, LANDLOCK, SECCOMP_FILTER, SECURITY_MODULE},
 };
 use portwise_sys::{
-    Errno, Error,
-    bpf::{self, AttachType},
-    landlock, lsm,
+    Errno, landlock, lsm,
     proc::{Proc, Status},
     seccomp::{self, BindProbe},
     sockdiag::{AF_INET, AF_INET6},
 };
+
+use super::cgroup;
 
 /// Who has to pass the gates.
 pub(super) struct Passer<'a> {
@@ -271,7 +271,7 @@ fn cgroup_program(passer: &Passer<'_>, gates: &mut Gates) {
         gates.unseen.push(gate(CGROUP_PROGRAM, what, REVEAL));
         return;
     }
-    match attached(passer) {
+    match cgroup::attached(passer.proc, passer.pid.unwrap_or(std::process::id()), &cgroup::BIND) {
         Ok(found) if found.programs.is_empty() => {}
         Ok(found) => {
             let several = found.programs.len() > 1;
@@ -292,39 +292,4 @@ fn cgroup_program(passer: &Passer<'_>, gates: &mut Gates) {
             gates.unseen.push(gate(CGROUP_PROGRAM, what, REVEAL));
         }
     }
-}
-
-/// The programs for `bind` that run for a process.
-struct Found {
-    /// Its cgroup, below the root of the hierarchy.
-    cgroup: String,
-    /// The programs with what they are attached to, each once.
-    programs: Vec<String>,
-}
-
-fn attached(passer: &Passer<'_>) -> Result<Found, Error> {
-    let none = || Error::about("statfs", Errno::ENOENT, "a cgroup hierarchy of version 2");
-    let root = hierarchy(passer.proc).ok_or_else(none)?;
-    let cgroups = passer.proc.cgroups(passer.pid.unwrap_or(std::process::id()))?;
-    let own = cgroups.into_iter().find(|cgroup| cgroup.hierarchy == 0).ok_or_else(none)?;
-    let directory = root.join(own.path.trim_start_matches('/'));
-    let mut programs = Vec::new();
-    for (point, at) in [
-        ("bind4", AttachType::CGROUP_INET4_BIND),
-        ("bind6", AttachType::CGROUP_INET6_BIND),
-        ("post_bind4", AttachType::CGROUP_INET4_POST_BIND),
-        ("post_bind6", AttachType::CGROUP_INET6_POST_BIND),
-    ] {
-        for program in bpf::attached(&directory, at)? {
-            let name = program.name.map(|name| format!(" \"{name}\"")).unwrap_or_default();
-            programs.push(format!("{point} program{name} id {}", program.id));
-        }
-    }
-    Ok(Found { cgroup: own.path, programs })
-}
-
-/// Where the version 2 hierarchy is mounted: alone, or beside those of version 1.
-fn hierarchy(proc: &Proc) -> Option<PathBuf> {
-    let places = ["sys/fs/cgroup", "sys/fs/cgroup/unified"].map(|place| proc.path(place));
-    places.into_iter().find(|place| portwise_sys::mount::is_cgroup2(place))
 }

@@ -34,6 +34,8 @@ pub mod inventory;
 pub mod user;
 
 #[cfg(target_os = "linux")]
+pub(crate) mod cgroup;
+#[cfg(target_os = "linux")]
 mod firewall;
 #[cfg(target_os = "linux")]
 mod gates;
@@ -60,6 +62,7 @@ mod sockets;
 #[cfg(target_os = "linux")]
 mod subject;
 pub(crate) mod tools;
+#[cfg(target_os = "linux")]
 mod unit;
 
 /// What is understood of the rules of a firewall: sections of names with how they are read.

@@ -125,6 +125,12 @@ fn applies(rule: &str, family: Family, protocol: Protocol, port: u16) -> bool {
     })
 }
 
+/// What the files of the service of a process say.
+pub(super) fn of_process(proc: &Proc, pid: u32) -> Option<Unit> {
+    let cgroups = proc.cgroups(pid).ok()?;
+    read(proc, &cgroups.iter().find_map(super::asking::unit)?)
+}
+
 /// Reads the files of a service. `None` if there are none, as for one of a user's own manager.
 pub(super) fn read(proc: &Proc, name: &str) -> Option<Unit> {
     let names = names(name);

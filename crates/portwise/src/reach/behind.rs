@@ -36,6 +36,7 @@ impl Reaching<'_> {
                     self.shadowed(answer);
                 }
                 self.stopped(answer);
+                filtered(answer);
             }
             (ReachOutcome::Forwarded, Some(to)) if !answer.fails => {
                 self.sent_to(answer, target, to)
@@ -140,14 +141,20 @@ impl Reaching<'_> {
     fn sent_to(&mut self, answer: &mut Answer, target: &Target, to: SocketAddr) {
         let Some(owners) = self.setting.owners(to.port()) else { return };
         let others = owners.inventory.namespaces.iter().filter(|namespace| !namespace.own);
-        let mut with = others.filter(|n| has_address(n, to.ip()));
+        // Several may have the address: it is the one that the device leads to.
+        let numbers = self.leads_to(answer.leaves_by.as_deref());
+        let is_it = |n: &&Namespace| {
+            has_address(n, to.ip())
+                && (numbers.is_empty() || number(n).is_some_and(|n| numbers.contains(&n)))
+        };
+        let mut with = others.filter(is_it);
         let Some(namespace) = with.next() else {
             if owners.unseen().namespaces == 0 && self.is_virtual(answer.leaves_by.as_deref()) {
                 left_over(answer, to);
             }
             return;
         };
-        // Of several, nothing tells which one it is.
+        // Nothing tells which one it is.
         if with.next().is_some() {
             return;
         }
@@ -196,6 +203,14 @@ impl Reaching<'_> {
         }
     }
 
+    /// The numbers of the namespaces that a device leads to, or the ports of a bridge do.
+    fn leads_to(&self, device: Option<&str>) -> Vec<u32> {
+        let network = &self.traffic.network;
+        let Some(device) = device.and_then(|name| network.named(name)) else { return Vec::new() };
+        let ports = network.devices.iter().filter(|port| port.master == device.index);
+        ports.chain([device]).filter_map(|port| port.peer_netns).collect()
+    }
+
     /// Whether a device leads to other namespaces of this machine only, as far as its kind says: a
     /// bridge may have a virtual machine or a cable on it too.
     fn is_virtual(&self, device: Option<&str>) -> bool {
@@ -240,6 +255,14 @@ fn words(socket: &SocketAnswer) -> String {
     format!(" by {}{held}", socket.local)
 }
 
+/// What stands between the firewall and the server.
+fn filtered(answer: &mut Answer) {
+    #[cfg(target_os = "linux")]
+    if let Some(pid) = answer.socket.as_ref().and_then(|socket| socket.pid) {
+        answer.notes.extend(crate::observe::cgroup::on_packets(pid));
+    }
+}
+
 fn is_of(socket: &Socket, protocol: Protocol) -> bool {
     let waits = protocol == Protocol::Udp || socket.state == State::Listen;
     socket.transport.name() == protocol.name() && socket.remote.is_none() && waits
@@ -250,6 +273,16 @@ fn has_address(namespace: &Namespace, ip: IpAddr) -> bool {
     use crate::observe::{exposure, inventory};
     let networks = inventory::within(namespace, exposure::networks);
     networks.is_ok_and(|read| read.is_ok_and(|n| n.addresses.iter().any(|a| a.ip == ip)))
+}
+
+#[cfg(target_os = "linux")]
+fn number(namespace: &Namespace) -> Option<u32> {
+    crate::observe::inventory::number(namespace)
+}
+
+#[cfg(not(target_os = "linux"))]
+fn number(_: &Namespace) -> Option<u32> {
+    None
 }
 
 #[cfg(not(target_os = "linux"))]

@@ -156,6 +156,12 @@ fn say_what_misses(port: &mut OnPort, rows: &[Row]) {
     port.elsewhere.sort_by_key(|socket| socket.misses(answer.protocol, answer.ip).is_some());
     for socket in &mut port.here {
         socket.misses = socket.misses(answer.protocol, answer.ip);
+        #[cfg(target_os = "linux")]
+        if let (Some(misses), Some(holder)) = (&mut socket.misses, socket.holders.first()) {
+            for more in crate::observe::cgroup::on_server(holder.pid) {
+                *misses += &format!("; {more}");
+            }
+        }
     }
 }
 

@@ -24,6 +24,10 @@ pub struct AttachType(u32);
 impl AttachType {
     /// `BPF_CGROUP_INET4_BIND`, before `bind` of an IPv4 socket.
     pub const CGROUP_INET4_BIND: AttachType = AttachType(8);
+    /// Packets that arrive for sockets of the cgroup.
+    pub const CGROUP_INET_INGRESS: AttachType = AttachType(0);
+    /// Packets that sockets of the cgroup send.
+    pub const CGROUP_INET_EGRESS: AttachType = AttachType(1);
     /// `BPF_CGROUP_INET6_BIND`, before `bind` of an IPv6 socket.
     pub const CGROUP_INET6_BIND: AttachType = AttachType(9);
     /// `BPF_CGROUP_INET4_POST_BIND`, after it.

@@ -16,6 +16,7 @@ pub use route::{NextHop, Route, RouteQuery, parse_route};
 pub use rule::{PolicyRule, parse_rule};
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::os::fd::{AsFd, AsRawFd};
 
 use crate::Error;
 use crate::netlink::{Attribute, Malformed, NETLINK_ROUTE, Netlink, Request, attributes, u32_at};
@@ -36,6 +37,8 @@ const RTM_GETQDISC: u16 = 38;
 const RTM_NEWTFILTER: u16 = 44;
 const RTM_GETTFILTER: u16 = 46;
 const RTM_GETRULE: u16 = 34;
+const RTM_NEWNSID: u16 = 88;
+const RTM_GETNSID: u16 = 90;
 
 /// The table of routes to this host's own addresses.
 pub const RT_TABLE_LOCAL: u32 = 255;
@@ -157,6 +160,26 @@ impl RtNetlink {
             Ok(is.then_some(u32_at(fixed, 4).ok_or(Malformed)?))
         })?;
         Ok(rows.into_iter().flatten().collect())
+    }
+
+    /// Returns the number under which the socket's network namespace knows another one, which
+    /// [`Link::peer_netns`] names; `None` if it has none.
+    ///
+    /// # Errors
+    /// Those of [`Netlink::request`].
+    pub fn number_of(&mut self, namespace: &crate::ns::Namespace) -> Result<Option<u32>, Error> {
+        // `rtgenmsg`, padded, and the attributes of linux/net_namespace.h.
+        const NETNSA_NSID: u16 = 1;
+        const NETNSA_FD: u16 = 3;
+        let fd = namespace.as_fd().as_raw_fd();
+        let request = Request::new(RTM_GETNSID, &[0; 4]).with(NETNSA_FD, &fd.to_ne_bytes());
+        let found = self.netlink.request(&request, 0, |message| {
+            let rest = message.payload.get(4..).filter(|_| message.kind == RTM_NEWNSID);
+            let number = |rest| attributes(rest).find(|a| a.kind == NETNSA_NSID)?.u32();
+            Ok(rest.and_then(number))
+        })?;
+        // -1: none.
+        Ok(found.into_iter().next().filter(|number| i32::try_from(*number).is_ok()))
     }
 
     /// Says whether traffic control has filters for what an interface receives.

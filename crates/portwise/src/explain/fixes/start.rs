@@ -248,6 +248,9 @@ impl Start {
                 .into();
         }
         let mut effects = vec!["whoever may run it gets the right"];
+        if self.process.is_some() && self.command.is_empty() {
+            effects.insert(0, "counts once it is started anew");
+        }
         effects.push(match self.root.is_empty() {
             true => "lost when the file is copied or replaced, as by an upgrade",
             false => "lost with the container, unless it is done in its image",

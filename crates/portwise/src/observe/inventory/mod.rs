@@ -213,6 +213,12 @@ pub(crate) fn within<T: Send>(
     if namespace.own { Ok(look()) } else { linux::within(namespace, look) }
 }
 
+/// The number by which the thread's namespace knows another, as devices that lead there name it.
+#[cfg(target_os = "linux")]
+pub(crate) fn number(namespace: &Namespace) -> Option<u32> {
+    linux::number(namespace)
+}
+
 /// Does something in each of several namespaces of an inventory.
 ///
 /// # Errors

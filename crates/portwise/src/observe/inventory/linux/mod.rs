@@ -14,7 +14,7 @@ mod systemd;
 pub(in crate::observe) mod way;
 
 pub(super) use describe::describe;
-pub(super) use netns::{within, within_each};
+pub(super) use netns::{number, within, within_each};
 
 use std::{
     collections::{HashMap, HashSet},

@@ -188,6 +188,12 @@ pub(in crate::observe::inventory) fn within<T: Send>(
     in_thread(open(namespace)?, look)
 }
 
+/// The number by which the thread's namespace knows it, as devices that lead there name it.
+pub(in crate::observe::inventory) fn number(namespace: &Namespace) -> Option<u32> {
+    let there = open(namespace).ok()?;
+    portwise_sys::rtnetlink::RtNetlink::open().ok()?.number_of(&there).ok()?
+}
+
 /// Does the same in each of these namespaces.
 pub(in crate::observe::inventory) fn within_each<T: Send>(
     namespaces: &[&Namespace],
