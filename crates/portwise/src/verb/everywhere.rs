@@ -39,9 +39,8 @@ pub(super) fn run(
     }
     output.data(&text);
     if !global.json {
-        output.note(
-            "each with its defaults: with one kernel, --on says what is assumed, and more of why\n",
-        );
+        output
+            .note("each with its defaults: --on with one kernel says what is assumed, and more\n");
     }
     Ok(status(answered))
 }

@@ -106,6 +106,8 @@ pub(super) struct Tracee {
     saying: Option<String>,
     /// Connections that go on in the background, by descriptor.
     connecting: Vec<(i32, SocketAddr)>,
+    /// The ports to which a connection was made.
+    connected: Vec<u16>,
     /// How many calls more it is listened to.
     listened: u32,
     heard: String,
@@ -127,7 +129,9 @@ enum Pending {
 impl Tracee {
     /// Connections that went on in the background, and of which nobody asked how they ended.
     pub(super) fn unanswered(&self) -> impl Iterator<Item = SocketAddr> {
-        self.connecting.iter().map(|(_, address)| *address)
+        // Who tries several addresses at once drops the others when one answers.
+        let reached = |address: &SocketAddr| self.connected.contains(&address.port());
+        self.connecting.iter().map(|(_, address)| *address).filter(move |a| !reached(a))
     }
 
     /// Where it is to stop next.
@@ -236,6 +240,12 @@ impl Tracee {
             self.connecting.extend(address.map(|address| (fd, address)));
             return Heard::Nothing;
         }
+        if call == Call::Connect && errno != Some(Errno::EALREADY) {
+            self.connecting.retain(|(known, _)| *known != fd);
+            if matches!(errno, None | Some(Errno::EISCONN)) {
+                self.reached(address);
+            }
+        }
         // Of calls that succeed only their number is told, unless more is asked for.
         let looks = errno.is_some() || successes || call == Call::Listen;
         self.record(tid, call, fd, address, errno, looks)
@@ -253,10 +263,18 @@ impl Tracee {
         }
         let error = i32::from_ne_bytes(value);
         let errno = (error != 0).then_some(Errno(error));
+        if errno.is_none() {
+            self.reached(Some(address));
+        }
         match self.record(tid, Call::Connect, fd, Some(address), errno, true) {
             Heard::Called(record, facts) => Heard::Called(Record { later: true, ..record }, facts),
             other => other,
         }
+    }
+
+    fn reached(&mut self, address: Option<SocketAddr>) {
+        let port = address.map(|address| address.port());
+        self.connected.extend(port.filter(|port| !self.connected.contains(port)));
     }
 
     fn record(
