@@ -57,6 +57,9 @@ pub struct Answer {
     /// The device by which they leave, if they do.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub leaves_by: Option<String>,
+    /// Who takes them in another network namespace of this machine, if they are sent on there.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub taken_there: Option<String>,
     /// Why, in a line.
     pub because: String,
     /// The command that settles what is not known.
@@ -129,6 +132,7 @@ pub(super) fn describe(
         rule_text: None,
         rewritten: None,
         leaves_by: None,
+        taken_there: None,
         because: String::new(),
         settle: None,
         notes: Vec::new(),

@@ -163,8 +163,8 @@ impl Reaching<'_> {
         let Some(there) = follow(namespace, &target, answer) else { return };
         let place = crate::render::phrase::quoted(&namespace.argument());
         if matches!(there.outcome, ReachOutcome::Accepted | ReachOutcome::Forwarded) {
-            let socket = there.socket.as_ref().map(words).unwrap_or_default();
-            answer.notes.push(format!("there (--netns {place}) it is taken{socket}"));
+            answer.taken_there =
+                there.socket.as_ref().map(|socket| format!("{} of --netns {place}", words(socket)));
             return;
         }
         if there.outcome == ReachOutcome::Unknown {
@@ -252,7 +252,7 @@ fn words(socket: &SocketAnswer) -> String {
         (Some(pid), Some(command)) => format!(", pid {pid} ({command})"),
         _ => String::new(),
     };
-    format!(" by {}{held}", socket.local)
+    format!("{}{held}", socket.local)
 }
 
 /// What stands between the firewall and the server.

@@ -179,7 +179,10 @@ fn one<'a>(page: &mut Page, row: &'a Row, detail: Detail, said: &mut BTreeSet<&'
     }
     if let Some(device) = &answer.leaves_by {
         page.label("leaves");
-        page.text(&format!("by {device}"));
+        page.text(&match &answer.taken_there {
+            Some(there) => format!("by {device} for {there}"),
+            None => format!("by {device}"),
+        });
     }
     if let Some(command) = &answer.settle {
         page.label("settle");
