@@ -3,10 +3,10 @@
 use std::net::IpAddr;
 
 use portwise_model::{
-    Errno, Protocol, ReachOutcome,
+    Errno, Protocol, ReachOutcome, Stopper,
     linux::{
-        netfilter::{Cmp, Expr, Header, Hook, Meta, RejectWith, Target},
-        route::{PolicyRule, RouteType},
+        netfilter::{ChainKind, Cmp, Expr, Header, Hook, Meta, RejectWith, Target},
+        route::{Address, PolicyRule, RouteType},
     },
 };
 
@@ -101,4 +101,27 @@ fn what_refuses_later_packets_ends_a_connection_that_was_accepted() {
         assert_eq!((found.outcome, found.errno()), (ReachOutcome::Refused, Some(errno)));
         assert_eq!(world.stopper(&found), "inet t in handle 2");
     }
+}
+
+#[test]
+fn a_reset_to_the_ipv6_loopback_address_comes_if_rules_route_it_again() {
+    let mut world = World::new();
+    world.network.rules6 = vec![PolicyRule::table(0, 255), PolicyRule::table(32766, 254)];
+    for (own, dev) in [("::1/128", LO), ("2001:db8::10/128", ETH0)] {
+        let (address, _) = own.split_once('/').unwrap();
+        world.network.addresses.push(Address { ip: ip(address), prefix: 128, device: dev });
+        world.network.routes.add(255, route(RouteType::Local, own, dev, None));
+    }
+    world.network.routes.add(254, route(RouteType::Unicast, "::/0", ETH0, Some("2001:db8::1")));
+    let ask = |world: &World| world.ask("::1", LO, "[2001:db8::10]:80", Protocol::Tcp);
+    // It is sent by the device of the address that was asked, where ::1 is not.
+    let found = ask(&world);
+    assert_eq!(found.outcome, ReachOutcome::Silent);
+    assert_eq!(found.stopper(), Some(&Stopper::Kernel("route")), "{found:?}");
+    let mark = vec![Expr::Immediate { dreg: 0, data: 5u32.to_ne_bytes().into() }];
+    let mark = with(mark, Expr::MetaSet { key: Meta::Mark, sreg: 0 });
+    let out = world.chain("out", Some((Hook::Output, true)), vec![mark]);
+    assert_eq!(ask(&world).outcome, ReachOutcome::Silent, "chains of type filter do not");
+    world.rules.chains[out].base.as_mut().unwrap().kind = ChainKind::Route;
+    assert_eq!(ask(&world).errno(), Some(Errno::ECONNREFUSED));
 }

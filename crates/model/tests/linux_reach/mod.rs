@@ -3,14 +3,16 @@
 mod answers;
 mod world;
 
+use std::net::IpAddr;
+
 use portwise_model::{
-    Errno, Protocol, Reach, ReachOutcome, SocketId,
+    Errno, Protocol, Reach, ReachOutcome, SocketId, Stopper,
     linux::{
         netfilter::{
             Data, Element, Expr, Header, Hook, Match, Meta, NatKind, NatRange, RejectWith, Set,
             Target, Verdict,
         },
-        route::{Action, PolicyRule, RouteType},
+        route::{Action, Device, PolicyRule, RouteType},
     },
 };
 use world::*;
@@ -298,4 +300,46 @@ fn a_program_that_cannot_be_read_may_do_anything() {
     assert_eq!(world.tcp("192.0.2.10:80").outcome, ReachOutcome::Unknown);
     let found = world.ask("10.0.0.9", ETH1, "10.0.0.1:80", Protocol::Tcp);
     assert_eq!(found.outcome, ReachOutcome::Accepted);
+}
+
+#[test]
+fn a_loopback_device_that_is_down_takes_nothing() {
+    let mut world = World::new();
+    world.socket(1, Protocol::Tcp, "0.0.0.0:80").socket(2, Protocol::Udp, "0.0.0.0:53");
+    world.network.devices[0].up = false;
+    for (to, protocol) in [("127.0.0.1:80", Protocol::Tcp), ("192.0.2.10:53", Protocol::Udp)] {
+        let found = world.ask("192.0.2.10", LO, to, protocol);
+        assert_eq!(found.outcome, ReachOutcome::Silent, "{to}: {found:?}");
+        assert_eq!(found.stopper(), Some(&Stopper::Kernel("device-down")));
+        assert_eq!(found.errno(), None, "nobody is told");
+    }
+    assert_eq!(world.tcp("192.0.2.10:80").outcome, ReachOutcome::Accepted, "others use theirs");
+}
+
+#[test]
+fn a_bridge_sends_nothing_back_to_the_port_it_came_by() {
+    const PORT: u32 = 4;
+    const OTHER: u32 = 5;
+    const MAC: [u8; 6] = [2, 0, 0, 0, 0, 1];
+    const PEER: [u8; 6] = [2, 0, 0, 0, 0, 2];
+    let mut world = World::new();
+    world.network.devices[2].kind = "bridge".into();
+    for (index, name) in [(PORT, "p1"), (OTHER, "p2")] {
+        world.network.devices.push(Device { master: ETH1, ..device(index, name) });
+    }
+    world.network.neighbours = vec![(ip("10.0.0.2"), ETH1, MAC), (ip("10.0.0.3"), ETH1, PEER)];
+    world.network.ports = [(MAC, PORT), (PEER, OTHER)].into();
+    let to = |last: u8| {
+        let addr = Some((IpAddr::from([10, 0, 0, last]), IpAddr::from([10, 0, 0, last])));
+        let range = NatRange { addr, port: None };
+        Expr::Target(Box::new(Target::Nat { kind: NatKind::Dnat, range }))
+    };
+    world.nat(Hook::Prerouting, vec![with(port(80), to(2)), with(port(81), to(3))]);
+    let ask = |world: &World, to: &str| world.ask("10.0.0.2", ETH1, to, Protocol::Tcp).outcome;
+    assert_eq!(ask(&world, "10.0.0.1:80"), ReachOutcome::Forwarded, "routed, it may go back");
+    world.network.switches.bridge_calls_ip = true;
+    assert_eq!(ask(&world, "10.0.0.1:80"), ReachOutcome::Silent, "passed on by the bridge");
+    assert_eq!(ask(&world, "10.0.0.1:81"), ReachOutcome::Forwarded, "to another port");
+    world.network.devices[3].hairpin = true;
+    assert_eq!(ask(&world, "10.0.0.1:80"), ReachOutcome::Forwarded);
 }

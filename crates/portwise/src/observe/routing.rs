@@ -113,6 +113,7 @@ fn device(link: &Link, all: &OfAll, filtered: &[u32]) -> Device {
         vrf_table: link.vrf_table,
         mac: link.address,
         peer_netns: link.peer_netns,
+        hairpin: link.hairpin,
         forwarding: conf(FORWARDING) != 0,
         rp_filter: conf(RP_FILTER) as u8,
         accept_local: conf(ACCEPT_LOCAL) != 0 || all.accept_local,

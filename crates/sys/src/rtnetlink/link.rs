@@ -19,6 +19,8 @@ pub struct Link {
     pub master: Option<u32>,
     /// `IFLA_INFO_KIND`, such as `veth`, `vrf`, `bridge`; absent for hardware and `lo`.
     pub kind: Option<String>,
+    /// Whether it is a port of a bridge that sends frames back where they came from.
+    pub hairpin: bool,
     /// The routing table of a VRF.
     pub vrf_table: Option<u32>,
     /// The largest packet, in bytes.
@@ -80,6 +82,7 @@ pub fn parse_link(payload: &[u8]) -> Result<Link, Malformed> {
         operstate: None,
         master: None,
         kind: None,
+        hairpin: false,
         vrf_table: None,
         mtu: None,
         hardware: u16::from_ne_bytes([fixed[2], fixed[3]]),
@@ -112,13 +115,21 @@ pub fn parse_link(payload: &[u8]) -> Result<Link, Malformed> {
 
 fn read_info(link: &mut Link, info: &[u8]) {
     const IFLA_VRF_TABLE: u16 = 1;
-    let mut data: &[u8] = &[];
+    const IFLA_BRPORT_MODE: u16 = 4;
+    let (mut data, mut port): (&[u8], &[u8]) = (&[], &[]);
+    let mut master = String::new();
     for attribute in attributes(info) {
         match attribute.kind {
             libc::IFLA_INFO_KIND => link.kind = Some(attribute.text()),
             libc::IFLA_INFO_DATA => data = attribute.payload,
+            libc::IFLA_INFO_SLAVE_KIND => master = attribute.text(),
+            libc::IFLA_INFO_SLAVE_DATA => port = attribute.payload,
             _ => {}
         }
+    }
+    if master == "bridge" {
+        let mode = attributes(port).find(|a| a.kind == IFLA_BRPORT_MODE).and_then(|a| a.u8());
+        link.hairpin = mode.is_some_and(|mode| mode != 0);
     }
     if link.kind.as_deref() == Some("vrf") {
         link.vrf_table = attributes(data).find(|a| a.kind == IFLA_VRF_TABLE).and_then(|a| a.u32());

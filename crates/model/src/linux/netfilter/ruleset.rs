@@ -201,6 +201,12 @@ impl Ruleset {
         })
     }
 
+    /// Whether any base chain of bridges is there: it sees their ports.
+    pub fn has_bridge_chains(&self) -> bool {
+        let stands = |chain: &Chain| chain.family == TableFamily::Bridge && chain.base.is_some();
+        self.chains.iter().any(stands)
+    }
+
     /// The kernel puts a chain before those of equal priority that are there already.
     fn sorted(&self, stands: impl Fn(&Chain) -> bool) -> Vec<usize> {
         let indexes = (0..self.chains.len()).rev();

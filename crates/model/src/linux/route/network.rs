@@ -35,6 +35,8 @@ pub struct Device {
     pub mac: Option<[u8; 6]>,
     /// The other end's namespace, if it is one end of a pair that leads there.
     pub peer_netns: Option<u32>,
+    /// Whether it is a port of a bridge that sends frames back where they came from.
+    pub hairpin: bool,
     /// Whether IPv4 packets it receives may be forwarded.
     pub forwarding: bool,
     /// `rp_filter`, without that of `all`.

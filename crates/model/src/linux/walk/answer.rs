@@ -23,21 +23,18 @@ impl Way<'_, '_> {
         if !socket.options.transparent {
             self.own_source(&answer)?;
         }
-        self.send_back(first, answer, socket.device, socket.uid)
+        self.send_back(first, answer, Leaves::bound(socket.device), socket.uid)
     }
 
     /// The refusal of the TCP stack; `device` is the one the packet counts as arrived by.
     pub(super) fn answer_reset(&mut self, first: &Packet, device: u32) -> On {
         let reset = turned(first, RST | ACK);
-        // IPv6 sends a reset to ::1 by the device whose address was asked, where ::1 is not.
-        let lo = self.scene.network.loopback().map_or(1, |lo| lo.index);
-        if reset.is_v6() && reset.tuple.dst.is_loopback() && device != lo {
-            let end = WayEnd::new(ReachOutcome::Silent).stopped_by(Stopper::Kernel("route"));
-            let note = "no socket takes it, and a reset to ::1 leaves by another device than lo";
-            return Err(WayEnd { note: note.into(), ..end });
-        }
+        // IPv6 looks for a way to ::1 by the device whose address was asked, where ::1 is not. Made
+        // to route it again by a rule, it asks for no device.
+        let is_strict = reset.is_v6() && reset.tuple.dst.is_loopback();
+        let leaves = Leaves { first_by: if is_strict { device } else { 0 }, ..Leaves::bound(0) };
         self.own_source(&reset)?;
-        self.send_back(first, reset, 0, Some(0))
+        self.send_back(first, reset, leaves, Some(0))
     }
 
     /// IPv4 sends nothing from an address that is not the host's, which a rule may have sent the
@@ -92,7 +89,7 @@ impl Way<'_, '_> {
             // IPPROTO_ICMP sends errors with the precedence of network control.
             answer.tos = if first.is_v6() { 0 } else { first.tos & 0x1e | 0xc0 };
         }
-        self.send_back(first, answer, 0, Some(0))
+        self.send_back(first, answer, Leaves::bound(0), Some(0))
     }
 
     /// ICMP errors come from the address that the packet went to, if it was routed to this host (of
@@ -133,7 +130,7 @@ impl Way<'_, '_> {
         &mut self,
         first: &Packet,
         mut answer: Packet,
-        bound: u32,
+        leaves: Leaves,
         uid: Option<u32>,
     ) -> On {
         let network = self.scene.network;
@@ -141,19 +138,22 @@ impl Way<'_, '_> {
         let is_link_local =
             matches!(answer.tuple.dst, IpAddr::V6(v6) if v6.is_unicast_link_local());
         let vrf = network.vrf_of(first.iif).map_or(0, |vrf| vrf.index);
-        let oif = match bound {
+        let oif = match leaves.bound {
             0 if is_link_local && first.iif != lo => first.iif,
             0 => vrf,
             bound => bound,
         };
-        let asked = Flow { iif: lo, oif, mark: 0, uid, ..flow(&answer) };
+        let first_oif = if leaves.first_by == 0 { oif } else { leaves.first_by };
+        let asked = Flow { iif: lo, oif: first_oif, mark: 0, uid, ..flow(&answer) };
         answer.oif = self.back_route(&asked, first.iif)?;
+        let mut routed_to = answer.tuple.dst;
         let stopped = self.hook(Hook::Output, &mut answer);
         self.pass_back(stopped)?;
         for (mark, tuple) in core::mem::take(&mut answer.route_again) {
             let then = Packet { tuple, ..answer.clone() };
             let again = Flow { iif: lo, oif, mark, uid, ..flow(&then) };
             answer.oif = self.back_route(&again, first.iif)?;
+            routed_to = tuple.dst;
         }
         let stopped = self.hook(Hook::Postrouting, &mut answer);
         self.pass_back(stopped)?;
@@ -161,6 +161,11 @@ impl Way<'_, '_> {
         let chains = self.scene.rules.at(Hook::Egress, answer.is_v6(), Some(&name));
         let stopped = self.chains(&chains, Hook::Egress, &mut answer);
         self.pass_back(stopped)?;
+        if answer.oif != lo && network.has_address(routed_to) {
+            let end = WayEnd::new(ReachOutcome::Silent).stopped_by(Stopper::Kernel("route"));
+            let note = format!("the answer leaves by {name}, and the client is this host");
+            return Err(WayEnd { note: note.into(), ..end });
+        }
         if answer.oif != lo {
             return recognised(first, &answer);
         }
@@ -192,13 +197,6 @@ impl Way<'_, '_> {
             Routed::By(route) => {
                 let hop = first_way(route, asked.oif);
                 let Some(hop) = hop else { return lost(format!("no route leads back to {dst}")) };
-                let own = network.has_address(dst);
-                if own {
-                    let name = self.name(hop.device);
-                    return lost(format!(
-                        "the answer leaves by {name}, and the client is this host"
-                    ));
-                }
                 Ok(hop.device)
             }
             Routed::Depends(why) => Err(WayEnd::unknown(format!("the way back depends on {why}"))),
@@ -308,6 +306,21 @@ impl Way<'_, '_> {
             note: "it stops what goes on after the first packet".into(),
             ..WayEnd::new(ReachOutcome::Silent)
         })
+    }
+}
+
+/// By which device an answer has to leave; 0 for any.
+#[derive(Clone, Copy)]
+struct Leaves {
+    /// When it is routed first.
+    first_by: u32,
+    /// The one that its socket is bound to.
+    bound: u32,
+}
+
+impl Leaves {
+    const fn bound(bound: u32) -> Leaves {
+        Leaves { first_by: 0, bound }
     }
 }
 

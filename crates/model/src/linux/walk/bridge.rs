@@ -1,11 +1,14 @@
 //! Frames that a bridge passes on, and the hooks of bridges.
 
-use super::{On, Way};
+use alloc::format;
+use core::net::IpAddr;
+
+use super::{On, Way, inbound::flow};
 use crate::{
-    WayEnd,
+    ReachOutcome, Stopper, WayEnd,
     linux::{
         netfilter::{Hook, Packet},
-        route::Device,
+        route::{Arrival, Device, arrival},
     },
 };
 
@@ -46,26 +49,77 @@ impl Way<'_, '_> {
             return Ok(None);
         }
         self.note("the bridge passes it on");
-        let calls = self.calls_ip(packet);
-        if calls {
+        if self.calls_ip(packet) {
             let stopped = self.hook(Hook::Prerouting, packet);
             self.pass(stopped, packet, Hook::Prerouting)?;
             if packet.tuple.dst != dst {
                 // Sent elsewhere by a rule, it is routed as if it had come for this host.
-                return self.routed(packet.clone()).map(Some);
+                return match self.back_by(packet, device) {
+                    true => self.passed_on(packet, device).map(Some),
+                    false => self.routed(packet.clone()).map(Some),
+                };
             }
         }
-        packet.phys_out = network.port_of(dst, device.index).map_or(0, |port| port.index);
+        self.passed_on(packet, device).map(Some)
+    }
+
+    /// A packet for this host that rules, called by the bridge, sent back to where the bridge is:
+    /// it stays a frame between two ports (`br_nf_pre_routing_finish`). `None` if it is not one.
+    pub(super) fn sent_back(
+        &mut self,
+        packet: &mut Packet,
+        asked: IpAddr,
+        device: &Device,
+    ) -> On<Option<WayEnd>> {
+        let by_bridge = device.kind == "bridge" && self.calls_ip(packet);
+        if !by_bridge || packet.tuple.dst == asked || !self.back_by(packet, device) {
+            return Ok(None);
+        }
+        self.note("the bridge passes it on");
+        self.passed_on(packet, device).map(Some)
+    }
+
+    /// Whether a packet is routed out by the bridge it came by.
+    fn back_by(&self, packet: &Packet, bridge: &Device) -> bool {
+        let to = arrival(self.scene.network, bridge, &flow(packet));
+        matches!(to, Arrival::Forward(hop, _) if hop.device == bridge.index)
+    }
+
+    /// From one port of a bridge to another.
+    fn passed_on(&mut self, packet: &mut Packet, device: &Device) -> On<WayEnd> {
+        let port = self.scene.network.port_of(packet.tuple.dst, device.index);
+        packet.phys_out = port.map_or(0, |port| port.index);
         packet.oif = device.index;
+        self.leaves_its_port(packet, device)?;
         self.bridge_hook(Hook::Forward, packet)?;
-        if calls {
+        if self.calls_ip(packet) {
             for hook in [Hook::Forward, Hook::Postrouting] {
                 let stopped = self.hook(hook, packet);
                 self.pass(stopped, packet, hook)?;
             }
         }
         self.bridge_hook(Hook::Postrouting, packet)?;
-        Ok(Some(self.left(packet)))
+        Ok(self.left(packet))
+    }
+
+    /// No frame goes back to the port it came by, unless that port is a hairpin.
+    fn leaves_its_port(&mut self, packet: &Packet, bridge: &Device) -> On {
+        let network = self.scene.network;
+        let is_same = match (packet.phys_in, packet.phys_out) {
+            (0, _) | (_, 0) => packet.tuple.src == packet.tuple.dst,
+            (by, to) => by == to,
+        };
+        let mut ports = network.devices.iter().filter(|port| match packet.phys_out {
+            0 => port.master == bridge.index,
+            port_is => port.index == port_is,
+        });
+        if !is_same || ports.all(|port| port.hairpin) {
+            return Ok(());
+        }
+        let end = WayEnd::new(ReachOutcome::Silent).stopped_by(Stopper::Kernel("bridge"));
+        let note =
+            format!("{} sends no frame back to the port it came by (hairpin is off)", bridge.name);
+        Err(WayEnd { note: note.into(), ..end })
     }
 
     /// The hook for frames that a bridge gives to its own host.

@@ -28,7 +28,11 @@ impl Way<'_, '_> {
         if let Some(end) = self.bridged(&mut packet, device)? {
             return Ok(end);
         }
+        let asked = packet.tuple.dst;
         self.prerouting(&mut packet)?;
+        if let Some(end) = self.sent_back(&mut packet, asked, device)? {
+            return Ok(end);
+        }
         self.routed(packet)
     }
 
@@ -45,46 +49,42 @@ impl Way<'_, '_> {
 
     /// The hooks of the device itself, and of the port of a bridge before it.
     fn receive(&mut self, packet: &mut Packet, device: &Device) -> On {
-        let network = self.scene.network;
         if device.kind == "bridge" {
-            let port = network.port_of(packet.tuple.src, device.index);
-            packet.phys_in = port.map_or(0, |port| port.index);
-            if let Some(port) = port {
-                self.see_opaque(port)?;
-            }
-            self.port_ingress(packet, device)?;
+            self.by_port(packet, device)?;
         }
         let chains = self.scene.rules.at(Hook::Ingress, packet.is_v6(), Some(&device.name));
         let stopped = self.chains(&chains, Hook::Ingress, packet);
         self.pass(stopped, packet, Hook::Ingress)
     }
 
-    /// The ingress hooks of the port, or of each port it may have come by.
-    fn port_ingress(&mut self, packet: &mut Packet, bridge: &Device) -> On {
+    /// The port of a bridge it comes by, each of them if that is not known and rules look at it,
+    /// and the hooks of that port.
+    fn by_port(&mut self, packet: &mut Packet, bridge: &Device) -> On {
         let network = self.scene.network;
-        let known = packet.phys_in;
-        let ports = network
-            .devices
-            .iter()
-            .filter(|port| port.master == bridge.index && (known == 0 || port.index == known));
         let rules = self.scene.rules;
-        for port in ports {
-            let chains = rules.at(Hook::Ingress, packet.is_v6(), Some(&port.name));
-            if chains.is_empty() {
-                continue;
+        let is_v6 = packet.is_v6();
+        let ingress = |port: &Device| rules.at(Hook::Ingress, is_v6, Some(&port.name));
+        let ports = || network.devices.iter().filter(|port| port.master == bridge.index);
+        let matters = || rules.has_bridge_chains() || ports().any(|port| !ingress(port).is_empty());
+        let port = match network.port_of(packet.tuple.src, bridge.index) {
+            Some(port) => Some(port),
+            None if matters() => {
+                let count = u16::try_from(ports().count()).unwrap_or(u16::MAX);
+                let why = format!("by which port of {} it comes", bridge.name);
+                let doubt = Doubt { at: None, why: why.into() };
+                let chosen = if count > 1 { self.choices.choose(count, doubt) } else { 0 };
+                ports().nth(chosen.into())
             }
-            let by_it = known != 0 || {
-                let why = format!("whether it comes by the port {}", port.name);
-                self.choices.holds(Doubt { at: None, why: why.into() })
-            };
-            if by_it {
-                let iif = core::mem::replace(&mut packet.iif, port.index);
-                let stopped = self.chains(&chains, Hook::Ingress, packet);
-                packet.iif = iif;
-                self.pass(stopped, packet, Hook::Ingress)?;
-            }
-        }
-        Ok(())
+            None => None,
+        };
+        let Some(port) = port else { return Ok(()) };
+        packet.phys_in = port.index;
+        self.see_opaque(port)?;
+        let chains = ingress(port);
+        let iif = core::mem::replace(&mut packet.iif, port.index);
+        let stopped = self.chains(&chains, Hook::Ingress, packet);
+        packet.iif = iif;
+        self.pass(stopped, packet, Hook::Ingress)
     }
 
     /// The hooks before routing; in a VRF once for the device and once for the VRF.
