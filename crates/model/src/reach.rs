@@ -150,10 +150,14 @@ impl Reach {
         self.ends.first()
     }
 
-    /// What ended it, if all ways end by the same.
+    /// What ended it, if all ways end alike: by the same rule, or by this one for most packets.
     pub fn stopper(&self) -> Option<&Stopper> {
         let first = self.first()?.stopper.as_ref()?;
-        self.ends.iter().all(|end| end.stopper.as_ref() == Some(first)).then_some(first)
+        let alike = |end: &WayEnd| match self.outcome {
+            ReachOutcome::Unknown => end.stopper.as_ref() == Some(first),
+            outcome => end.outcome == outcome,
+        };
+        self.ends.iter().all(alike).then_some(first)
     }
 
     /// What the client gets, if that is the same on all ways.

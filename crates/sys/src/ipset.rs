@@ -1,5 +1,7 @@
 //! ipset over nfnetlink: the sets of a network namespace.
 
+use std::time::Instant;
+
 use crate::Error;
 use crate::netlink::{Malformed, Netlink, Request};
 
@@ -13,9 +15,10 @@ const PROTOCOL: u8 = 7;
 /// attributes of `IPSET_CMD_LIST`. Needs `CAP_NET_ADMIN` over the namespace.
 ///
 /// # Errors
-/// `EPERM`; `EINVAL` or `EOPNOTSUPP` if the kernel has no ipset.
-pub fn list() -> Result<Vec<Vec<u8>>, Error> {
+/// `EPERM`; `EINVAL` or `EOPNOTSUPP` if the kernel has no ipset; `ETIMEDOUT` after `deadline`.
+pub fn list(deadline: Option<Instant>) -> Result<Vec<Vec<u8>>, Error> {
     let mut netlink = Netlink::open(libc::NETLINK_NETFILTER, "ipset")?;
+    netlink.until(deadline);
     let request = Request::new(SUBSYSTEM << 8 | IPSET_CMD_LIST, &[0, 0, 0, 0])
         .with(IPSET_ATTR_PROTOCOL, &[PROTOCOL]);
     netlink.dump(&request, |message| {

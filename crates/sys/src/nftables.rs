@@ -47,7 +47,6 @@ pub fn be64(attribute: &Attribute<'_>) -> Option<u64> {
 #[derive(Debug)]
 pub struct NfTables {
     netlink: Netlink,
-    deadline: Option<Instant>,
 }
 
 impl NfTables {
@@ -56,17 +55,17 @@ impl NfTables {
     /// # Errors
     /// Those of [`Netlink::open`].
     pub fn open() -> Result<NfTables, Error> {
-        Ok(NfTables { netlink: Netlink::open(NETLINK_NETFILTER, "nf_tables")?, deadline: None })
+        Ok(NfTables { netlink: Netlink::open(NETLINK_NETFILTER, "nf_tables")? })
     }
 
-    /// Gives up what takes longer than until then.
+    /// Gives up what takes longer than until then: it is of no use afterwards.
     pub fn until(&mut self, deadline: Option<Instant>) {
-        self.deadline = deadline;
+        self.netlink.until(deadline);
     }
 
     /// Whether the time is over that was set.
     pub fn is_late(&self) -> bool {
-        is_over(self.deadline)
+        self.netlink.is_late()
     }
 
     /// A number that grows with every change of the ruleset.
@@ -134,13 +133,9 @@ impl NfTables {
         let request = request(GETSETELEM, family)
             .with(NFTA_SET_ELEM_LIST_TABLE, &text(table))
             .with(NFTA_SET_ELEM_LIST_SET, &text(set));
-        let deadline = self.deadline;
         self.netlink.dump(&request, |message| {
             if message.kind >> 8 != SUBSYSTEM {
                 return Ok(None::<()>);
-            }
-            if is_over(deadline) {
-                return Err(Malformed);
             }
             let rest = message.payload.get(4..).ok_or(Malformed)?;
             let lists = attributes(rest).filter(|a| a.kind == NFTA_SET_ELEM_LIST_ELEMENTS);
@@ -153,17 +148,8 @@ impl NfTables {
     }
 
     fn dump(&mut self, request: &Request) -> Result<Vec<Row>, Error> {
-        let deadline = self.deadline;
-        let row = |message: &Message<'_>| match is_over(deadline) {
-            true => Err(Malformed),
-            false => row(message),
-        };
         self.netlink.dump(request, row)
     }
-}
-
-fn is_over(deadline: Option<Instant>) -> bool {
-    deadline.is_some_and(|deadline| Instant::now() > deadline)
 }
 
 fn row(message: &Message<'_>) -> Result<Option<Row>, Malformed> {

@@ -83,7 +83,18 @@ fn switches(proc: &Proc) -> Switches {
         bridge_calls_ip6: is_on("net.bridge.bridge-nf-call-ip6tables"),
         tcp_l3mdev_accept: is_on("net.ipv4.tcp_l3mdev_accept"),
         udp_l3mdev_accept: is_on("net.ipv4.udp_l3mdev_accept"),
+        classes: has_classes(proc),
     }
+}
+
+/// Whether the controller `net_cls` is in use: then it stands in a hierarchy, which has a number.
+fn has_classes(proc: &Proc) -> bool {
+    let list = proc.read("proc/cgroups").unwrap_or_default();
+    let list = String::from_utf8_lossy(&list);
+    let fields = list.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
+    fields
+        .into_iter()
+        .any(|line| matches!(line[..], ["net_cls", hierarchy, ..] if hierarchy != "0"))
 }
 
 fn device(link: &Link, all: &OfAll, filtered: &[u32]) -> Device {

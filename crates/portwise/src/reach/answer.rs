@@ -239,7 +239,20 @@ pub(super) fn because(rules: &Ruleset, protocol: Protocol, found: &Reach) -> Str
     if found.outcome == ReachOutcome::Unknown {
         return doubt(rules, protocol, found);
     }
-    plain(rules, protocol, first)
+    let mut ends: Vec<String> = Vec::new();
+    for end in [first].into_iter().chain(&found.ends) {
+        let words = plain(rules, protocol, end);
+        if !ends.contains(&words) {
+            ends.push(words);
+        }
+    }
+    const MOST: usize = 3;
+    let more = ends.len().saturating_sub(MOST);
+    ends.truncate(MOST);
+    if more > 0 {
+        ends.push(format!("{more} more"));
+    }
+    ends.join("; or ")
 }
 
 /// Why it cannot be told.

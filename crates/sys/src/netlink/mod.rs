@@ -11,6 +11,7 @@ pub use request::Request;
 
 use std::mem;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::time::Instant;
 
 use crate::{Errno, Error};
 
@@ -36,6 +37,7 @@ pub struct Netlink {
     sequence: u32,
     strict: bool,
     buffer: Vec<u8>,
+    deadline: Option<Instant>,
 }
 
 impl Netlink {
@@ -71,7 +73,7 @@ impl Netlink {
         if rc != 0 {
             return Err(Error::about(call, Errno::last(), "connect"));
         }
-        let mut socket = Netlink { fd, call, sequence: 0, strict: false, buffer: vec![0; BUFFER] };
+        let mut socket = Netlink::of(fd, call);
         // The kernel answers at once; whatever emulates it must not hang us.
         socket.set(libc::SOL_SOCKET, libc::SO_RCVTIMEO, &libc::timeval { tv_sec: 10, tv_usec: 0 });
         if protocol == NETLINK_ROUTE {
@@ -81,6 +83,24 @@ impl Netlink {
             socket.strict = socket.set(libc::SOL_NETLINK, libc::NETLINK_GET_STRICT_CHK, &1i32);
         }
         Ok(socket)
+    }
+
+    fn of(fd: OwnedFd, call: &'static str) -> Netlink {
+        let buffer = vec![0; BUFFER];
+        Netlink { fd, call, sequence: 0, strict: false, buffer, deadline: None }
+    }
+
+    /// Gives up what takes longer than until then.
+    ///
+    /// What is left of the answer is not read, however long: the kernel walks through a set of
+    /// nf_tables from its beginning for each part of it. The socket is of no use afterwards.
+    pub fn until(&mut self, deadline: Option<Instant>) {
+        self.deadline = deadline;
+    }
+
+    /// Whether the time is over that was set.
+    pub fn is_late(&self) -> bool {
+        self.deadline.is_some_and(|deadline| Instant::now() > deadline)
     }
 
     fn set<T>(&self, level: i32, option: i32, value: &T) -> bool {
@@ -190,6 +210,9 @@ impl Netlink {
         // answer to the next request.
         let mut failure = None;
         loop {
+            if self.is_late() {
+                return Err(Error::about(self.call, Errno::ETIMEDOUT, "it takes too long"));
+            }
             let length = self.receive()?;
             for message in messages(&self.buffer[..length]) {
                 let message = message.map_err(|Malformed| Error::new(self.call, Errno::EBADMSG))?;
@@ -239,5 +262,58 @@ impl Netlink {
                 Err(_) => return Err(Error::about(self.call, Errno::last(), "recv")),
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// An answer of `parts` datagrams, each with one message, and the end of it.
+    fn answering(parts: usize) -> (Netlink, OwnedFd) {
+        let mut ends = [0; 2];
+        // SAFETY: the pointer is to two numbers, which become descriptors that nobody else owns.
+        let (socket, kernel) = unsafe {
+            let kind = libc::SOCK_DGRAM | libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC;
+            assert_eq!(libc::socketpair(libc::AF_UNIX, kind, 0, ends.as_mut_ptr()), 0);
+            (OwnedFd::from_raw_fd(ends[0]), OwnedFd::from_raw_fd(ends[1]))
+        };
+        for part in 0..=parts {
+            let kind = if part == parts { libc::NLMSG_DONE as u16 } else { 16 };
+            let mut message = Vec::new();
+            message.extend_from_slice(&20u32.to_ne_bytes());
+            message.extend_from_slice(&kind.to_ne_bytes());
+            message.extend_from_slice(&(libc::NLM_F_MULTI as u16).to_ne_bytes());
+            message.extend_from_slice(&1u32.to_ne_bytes());
+            message.extend_from_slice(&[0; 8]);
+            // SAFETY: the pointer and length describe `message`.
+            let sent = unsafe {
+                libc::send(kernel.as_raw_fd(), message.as_ptr().cast(), message.len(), 0)
+            };
+            assert_eq!(sent, 20);
+        }
+        (Netlink::of(socket, "test"), kernel)
+    }
+
+    /// How many datagrams are left to read.
+    fn left(socket: &mut Netlink) -> usize {
+        std::iter::from_fn(|| socket.receive().ok()).count()
+    }
+
+    #[test]
+    fn what_comes_too_late_is_not_read() {
+        const PARTS: usize = 100;
+        let (mut socket, _kernel) = answering(PARTS);
+        let mut read = 0;
+        let whole = socket.collect(1, |_| {
+            read += 1;
+            Ok(())
+        });
+        assert_eq!((whole, read, left(&mut socket)), (Ok(true), PARTS, 0));
+        let (mut socket, _kernel) = answering(PARTS);
+        socket.until(Some(Instant::now() - std::time::Duration::from_secs(1)));
+        let late = socket.collect(1, |_| Ok(()));
+        assert_eq!(late.map_err(|error| error.errno), Err(Errno::ETIMEDOUT));
+        assert_eq!(left(&mut socket), PARTS + 1, "nothing of the answer was read");
     }
 }

@@ -63,7 +63,10 @@ impl Walk<'_, '_> {
             Meta::Time => Bytes::unknown(8, "the time"),
             Meta::Cgroup => {
                 packet.owner?;
-                Bytes::unknown(4, "the sender's cgroup")
+                match self.env.network.switches.classes {
+                    true => Bytes::unknown(4, "the sender's cgroup"),
+                    false => word(0),
+                }
             }
             Meta::BriIifName => name(named(self.device_of(packet.phys_in)?.master)),
             Meta::BriOifName => name(named(self.device_of(packet.phys_out)?.master)),

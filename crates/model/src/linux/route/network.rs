@@ -89,6 +89,8 @@ pub struct Switches {
     pub tcp_l3mdev_accept: bool,
     /// `net.ipv4.udp_l3mdev_accept`.
     pub udp_l3mdev_accept: bool,
+    /// Whether processes are in cgroups of `net_cls`; elsewhere their sockets are of class 0.
+    pub classes: bool,
 }
 
 /// Everything about the network of a namespace that decides where packets go.

@@ -10,7 +10,7 @@ use crate::{
         netfilter::{
             ACK, Hook, How, Owner, Packet, Port, RST, SYN, Stop, Tracking, Tuple, source_for,
         },
-        route::{Flow, RouteType, Routed, first_way, local_type, lookup},
+        route::{Address, Flow, RouteType, Routed, first_way, local_type, lookup},
     },
 };
 
@@ -135,11 +135,9 @@ impl Way<'_, '_> {
     ) -> On {
         let network = self.scene.network;
         let lo = network.loopback().map_or(1, |lo| lo.index);
-        let is_link_local =
-            matches!(answer.tuple.dst, IpAddr::V6(v6) if v6.is_unicast_link_local());
         let vrf = network.vrf_of(first.iif).map_or(0, |vrf| vrf.index);
         let oif = match leaves.bound {
-            0 if is_link_local && first.iif != lo => first.iif,
+            0 if is_link_local(answer.tuple.dst) && first.iif != lo => first.iif,
             0 => vrf,
             bound => bound,
         };
@@ -167,6 +165,7 @@ impl Way<'_, '_> {
             return Err(WayEnd { note: note.into(), ..end });
         }
         if answer.oif != lo {
+            self.goes_back(&answer)?;
             return recognised(first, &answer);
         }
         if self.question.vantage.device != lo {
@@ -179,6 +178,26 @@ impl Way<'_, '_> {
             self.pass_back(stopped)?;
         }
         recognised(first, &answer)
+    }
+
+    /// An answer has to leave by the device behind which the client is, or into a network that is
+    /// there as well: what leaves elsewhere, such as into a tunnel, is lost to it.
+    fn goes_back(&mut self, answer: &Packet) -> On {
+        let network = self.scene.network;
+        let by = self.question.vantage.device;
+        let is_v6 = answer.is_v6();
+        let counts = move |own: &Address| own.ip.is_ipv6() == is_v6 && !is_link_local(own.ip);
+        let on = |device| {
+            network.addresses.iter().filter(move |own| own.device == device && counts(own))
+        };
+        let is_near = on(by).any(|a| on(answer.oif).any(|b| a.is_neighbour(b.ip)));
+        if answer.oif == by || is_near || self.is_loopback(by) {
+            return Ok(());
+        }
+        let (to, by) = (self.name(answer.oif), self.name(by));
+        let end = WayEnd::new(ReachOutcome::Silent).stopped_by(Stopper::Kernel("route"));
+        let note = format!("the answer leaves by {to}, and the client is behind {by}");
+        Err(WayEnd { note: note.into(), ..end })
     }
 
     /// The device an answer leaves by.
@@ -195,7 +214,9 @@ impl Way<'_, '_> {
                 Ok(lo)
             }
             Routed::By(route) => {
-                let hop = first_way(route, asked.oif);
+                // Of several ways it may take the one that leads back.
+                let back = route.ways(asked.oif).find(|hop| hop.device == arrived_by);
+                let hop = back.copied().or_else(|| first_way(route, asked.oif));
                 let Some(hop) = hop else { return lost(format!("no route leads back to {dst}")) };
                 Ok(hop.device)
             }
@@ -364,6 +385,10 @@ fn turned(first: &Packet, flags: u8) -> Packet {
         false => Tracking::Untracked,
     };
     answer
+}
+
+const fn is_link_local(ip: IpAddr) -> bool {
+    matches!(ip, IpAddr::V6(v6) if v6.is_unicast_link_local())
 }
 
 const fn word(kind: RouteType) -> &'static str {

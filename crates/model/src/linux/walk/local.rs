@@ -2,7 +2,7 @@
 
 use alloc::format;
 
-use super::{On, Way, inbound::flow, unknown};
+use super::{On, Way, inbound::flow};
 use crate::{
     Errno, Protocol, ReachOutcome, Stopper, WayEnd,
     linux::{
@@ -130,15 +130,21 @@ impl Way<'_, '_> {
         Ok(way)
     }
 
-    /// A local sender is told at once that its packet was dropped; `connect` is not.
+    /// A local sender is told at once that its packet was dropped, or refused: of that it hears
+    /// only later. `connect` is not told.
     fn pass_output(&mut self, stopped: Result<(), Stop>, packet: &Packet) -> On {
-        match &stopped {
-            Err(stop) if stop.how == How::Drop && unknown(stop).is_none() => {
-                let end = self.pass(stopped, packet, Hook::Output);
-                let is_udp = packet.protocol == Protocol::Udp;
-                end.map_err(|end| WayEnd { errno: is_udp.then_some(Errno::EPERM), ..end })
-            }
-            _ => self.pass(stopped, packet, Hook::Output),
+        if packet.protocol == Protocol::Tcp {
+            return self.pass(stopped, packet, Hook::Output);
         }
+        let refuses = matches!(&stopped, Err(Stop { how: How::Reject(_), .. }));
+        let at_once = match stopped {
+            Err(Stop { how: How::Drop | How::Reject(_), at }) => Err(Stop { how: How::Drop, at }),
+            other => return self.pass(other, packet, Hook::Output),
+        };
+        self.pass(at_once, packet, Hook::Output).map_err(|end| {
+            let note =
+                if refuses { "it refuses it, and the sender is told EPERM at once" } else { "" };
+            WayEnd { errno: Some(Errno::EPERM), note: note.into(), ..end }
+        })
     }
 }

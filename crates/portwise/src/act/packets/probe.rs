@@ -181,6 +181,10 @@ impl Probe {
             if forwarded {
                 return Observed::Forwarded;
             }
+            // A packet that did not leave its sender is not refused by anybody, whatever it hears.
+            if failed && self.place == Place::Here && self.protocol == Protocol::Udp {
+                return Observed::Silent;
+            }
             // Without events asked for, only errors are told of.
             if client.wait(0, Duration::ZERO).unwrap_or(false) {
                 return Observed::Refused;

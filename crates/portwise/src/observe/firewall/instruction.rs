@@ -121,6 +121,8 @@ impl Scope<'_> {
 
     fn read(&self, name: &str, a: Attrs<'_>) -> Option<Expr> {
         let depends = |why: &'static str| Some(Expr::Depends { why: Text::Borrowed(why) });
+        // `NFT_LIMIT_F_INV` and its like.
+        let is_inverted = |kind: u16| a.number(kind).unwrap_or(0) & 1 != 0;
         match name {
             "immediate" => self.immediate(a),
             "payload" => payload(a),
@@ -171,9 +173,12 @@ impl Scope<'_> {
             "exthdr" => exthdr(a),
             "synproxy" => Some(Expr::Synproxy),
             "counter" | "log" | "last" | "dup" | "flow_offload" => Some(Expr::Nothing),
+            "limit" if is_inverted(5) => depends("whether a rate limit is exceeded"),
             "limit" => depends("a rate limit"),
+            "quota" if is_inverted(2) => depends("whether a quota is exceeded"),
             "quota" => depends("a quota"),
-            "connlimit" => depends("the number of connections"),
+            "connlimit" if is_inverted(2) => depends("whether there are too many connections"),
+            "connlimit" => depends("a limit of connections"),
             "numgen" => Some(Expr::Number {
                 dreg: a.register(1)?,
                 modulus: a.number(2)?,

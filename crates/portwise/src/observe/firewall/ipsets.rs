@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::time::Instant;
 
 use portwise_model::{
     Text,
@@ -21,8 +22,8 @@ pub(super) fn are_used(rules: &Ruleset) -> bool {
 }
 
 /// Reads every set.
-pub(super) fn read() -> Result<BTreeMap<u16, IpSet>, Unread> {
-    parse(&ipset::list()?)
+pub(super) fn read(deadline: Option<Instant>) -> Result<BTreeMap<u16, IpSet>, Unread> {
+    parse(&ipset::list(deadline)?)
 }
 
 /// Reads sets as they are sent: the first part of each describes it, all have entries.

@@ -69,14 +69,18 @@ const ATTEMPTS: usize = 8;
 pub(super) fn read(proc: &Proc, deadline: Option<Instant>) -> Result<Ruleset, Unread> {
     let mut tables = NfTables::open()?;
     tables.until(deadline);
-    let read = read_all(proc, &mut tables);
+    let read = read_all(proc, &mut tables, deadline);
     match &read {
         Err(_) if tables.is_late() => Err(Unread::Long),
         _ => read,
     }
 }
 
-fn read_all(proc: &Proc, tables: &mut NfTables) -> Result<Ruleset, Unread> {
+fn read_all(
+    proc: &Proc,
+    tables: &mut NfTables,
+    deadline: Option<Instant>,
+) -> Result<Ruleset, Unread> {
     let mut rules = Ruleset::default();
     for attempt in 1.. {
         let before = match tables.generation() {
@@ -99,7 +103,7 @@ fn read_all(proc: &Proc, tables: &mut NfTables) -> Result<Ruleset, Unread> {
         }
     }
     if ipsets::are_used(&rules) {
-        rules.ipsets = ipsets::read()?;
+        rules.ipsets = ipsets::read(deadline)?;
     }
     Ok(rules)
 }
