@@ -126,19 +126,29 @@ fn a_reset_to_the_ipv6_loopback_address_comes_if_rules_route_it_again() {
     assert_eq!(ask(&world).errno(), Some(Errno::ECONNREFUSED));
 }
 
-#[test]
-fn an_answer_has_to_leave_by_the_device_that_the_client_is_behind() {
+/// A tunnel takes all that leaves, as that of wg-quick does.
+fn tunnelled() -> World {
     let mut world = World::new();
-    world.socket(1, Protocol::Tcp, "0.0.0.0:80").socket(2, Protocol::Udp, "0.0.0.0:53");
-    // A tunnel takes all that leaves, as that of wg-quick does.
     world.network.rules4.insert(1, PolicyRule::table(100, 51820));
     world.network.routes.add(51820, route(RouteType::Unicast, "0.0.0.0/0", ETH1, None));
+    world
+}
+
+#[test]
+fn an_answer_has_to_leave_by_the_device_that_the_client_is_behind() {
+    let mut world = tunnelled();
+    world.socket(1, Protocol::Tcp, "0.0.0.0:80").socket(2, Protocol::Udp, "0.0.0.0:53");
     let found = world.tcp("192.0.2.10:80");
     assert_eq!(found.outcome, ReachOutcome::Silent);
     assert_eq!(found.stopper(), Some(&Stopper::Kernel("route")), "{found:?}");
     assert_eq!(world.tcp("192.0.2.10:81").outcome, ReachOutcome::Silent, "so has a reset");
     let found = world.ask("198.51.100.7", ETH0, "192.0.2.10:53", Protocol::Udp);
     assert_eq!(found.outcome, ReachOutcome::Accepted, "the datagram came");
+    // A route for the client's own network may lead to it by another way.
+    world.network.routes.add(51820, route(RouteType::Unicast, "198.51.100.0/24", ETH1, None));
+    assert_eq!(world.tcp("192.0.2.10:80").outcome, ReachOutcome::Accepted);
+    let mut world = tunnelled();
+    world.socket(1, Protocol::Tcp, "0.0.0.0:80");
     // Two devices in one network, such as a cable and a radio, answer for each other.
     world.network.addresses.push(Address { ip: ip("192.0.2.11"), prefix: 24, device: ETH1 });
     assert_eq!(world.tcp("192.0.2.10:80").outcome, ReachOutcome::Accepted);
@@ -147,8 +157,8 @@ fn an_answer_has_to_leave_by_the_device_that_the_client_is_behind() {
 #[test]
 fn a_local_sender_is_told_at_once_what_the_hook_output_refuses() {
     let mut world = World::new();
-    let refuse = vec![Expr::Reject(RejectWith::Icmp(3))];
-    world.chain("out", Some((Hook::Output, true)), vec![with(port(53), refuse[0].clone())]);
+    let refuse = Expr::Reject(RejectWith::Icmp(3));
+    world.chain("out", Some((Hook::Output, true)), vec![with(port(53), refuse)]);
     let found = world.ask("192.0.2.10", LO, "10.0.0.2:53", Protocol::Udp);
     assert_eq!((found.outcome, found.errno()), (ReachOutcome::Silent, Some(Errno::EPERM)));
     assert!(matches!(found.stopper(), Some(Stopper::Rule(_))), "{found:?}");

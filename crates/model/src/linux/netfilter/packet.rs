@@ -224,9 +224,26 @@ impl Packet {
         };
         let (offset, len) = (usize::from(offset), usize::from(len));
         if offset + len <= header.value.len() {
-            return Some(header.part(offset, len));
+            let part = header.part(offset, len);
+            let field = if base == Header::Network { self.field(offset) } else { None };
+            return Some(match field {
+                Some(why) if part.all().is_none() => Bytes { why: why.into(), ..part },
+                _ => part,
+            });
         }
         Some(Bytes::unknown(len, "options of the client's packet"))
+    }
+
+    /// What is not known at an offset of the IP header.
+    fn field(&self, offset: usize) -> Option<&'static str> {
+        Some(match (self.is_v6(), offset) {
+            (false, 2 | 3) | (true, 4 | 5) => "the packet's length",
+            (false, 4 | 5) => "the packet's identification",
+            (false, 6 | 7) => "whether the packet may be fragmented",
+            (false, 8) | (true, 7) => "the packet's TTL",
+            (true, 0..4) => "the packet's flow label",
+            _ => return None,
+        })
     }
 
     fn network_header(&self) -> Bytes {

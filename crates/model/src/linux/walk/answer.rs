@@ -3,14 +3,14 @@
 use alloc::format;
 use core::net::IpAddr;
 
-use super::{On, Way, inbound::flow, rule, shown, told::Told, unknown};
+use super::{On, Way, back::Leaves, rule, shown, told::Told, unknown};
 use crate::{
     Errno, ReachOutcome, Socket, Stopper, WayEnd,
     linux::{
         netfilter::{
             ACK, Hook, How, Owner, Packet, Port, RST, SYN, Stop, Tracking, Tuple, source_for,
         },
-        route::{Address, Flow, RouteType, Routed, first_way, local_type, lookup},
+        route::{Flow, RouteType, Routed, first_way, local_type, lookup},
     },
 };
 
@@ -125,118 +125,6 @@ impl Way<'_, '_> {
         route.prefers.or_else(|| source_for(network, hop.device, dst))
     }
 
-    /// Sends a packet of this host back to where `first` came from.
-    fn send_back(
-        &mut self,
-        first: &Packet,
-        mut answer: Packet,
-        leaves: Leaves,
-        uid: Option<u32>,
-    ) -> On {
-        let network = self.scene.network;
-        let lo = network.loopback().map_or(1, |lo| lo.index);
-        let vrf = network.vrf_of(first.iif).map_or(0, |vrf| vrf.index);
-        let oif = match leaves.bound {
-            0 if is_link_local(answer.tuple.dst) && first.iif != lo => first.iif,
-            0 => vrf,
-            bound => bound,
-        };
-        let first_oif = if leaves.first_by == 0 { oif } else { leaves.first_by };
-        let asked = Flow { iif: lo, oif: first_oif, mark: 0, uid, ..flow(&answer) };
-        answer.oif = self.back_route(&asked, first.iif)?;
-        let mut routed_to = answer.tuple.dst;
-        let stopped = self.hook(Hook::Output, &mut answer);
-        self.pass_back(stopped)?;
-        for (mark, tuple) in core::mem::take(&mut answer.route_again) {
-            let then = Packet { tuple, ..answer.clone() };
-            let again = Flow { iif: lo, oif, mark, uid, ..flow(&then) };
-            answer.oif = self.back_route(&again, first.iif)?;
-            routed_to = tuple.dst;
-        }
-        let stopped = self.hook(Hook::Postrouting, &mut answer);
-        self.pass_back(stopped)?;
-        let name = self.name(answer.oif);
-        let chains = self.scene.rules.at(Hook::Egress, answer.is_v6(), Some(&name));
-        let stopped = self.chains(&chains, Hook::Egress, &mut answer);
-        self.pass_back(stopped)?;
-        if answer.oif != lo && network.has_address(routed_to) {
-            let end = WayEnd::new(ReachOutcome::Silent).stopped_by(Stopper::Kernel("route"));
-            let note = format!("the answer leaves by {name}, and the client is this host");
-            return Err(WayEnd { note: note.into(), ..end });
-        }
-        if answer.oif != lo {
-            self.goes_back(&answer)?;
-            return recognised(first, &answer);
-        }
-        if self.question.vantage.device != lo {
-            let end = WayEnd::new(ReachOutcome::Silent).stopped_by(Stopper::Kernel("route"));
-            return Err(WayEnd { note: "the answer is routed to this host itself".into(), ..end });
-        }
-        (answer.iif, answer.oif, answer.owner) = (lo, 0, None);
-        for hook in [Hook::Prerouting, Hook::Input] {
-            let stopped = self.hook(hook, &mut answer);
-            self.pass_back(stopped)?;
-        }
-        recognised(first, &answer)
-    }
-
-    /// An answer has to leave by the device behind which the client is, or into a network that is
-    /// there as well: what leaves elsewhere, such as into a tunnel, is lost to it.
-    fn goes_back(&mut self, answer: &Packet) -> On {
-        let network = self.scene.network;
-        let by = self.question.vantage.device;
-        let is_v6 = answer.is_v6();
-        let counts = move |own: &Address| own.ip.is_ipv6() == is_v6 && !is_link_local(own.ip);
-        let on = |device| {
-            network.addresses.iter().filter(move |own| own.device == device && counts(own))
-        };
-        let is_near = on(by).any(|a| on(answer.oif).any(|b| a.is_neighbour(b.ip)));
-        if answer.oif == by || is_near || self.is_loopback(by) {
-            return Ok(());
-        }
-        let (to, by) = (self.name(answer.oif), self.name(by));
-        let end = WayEnd::new(ReachOutcome::Silent).stopped_by(Stopper::Kernel("route"));
-        let note = format!("the answer leaves by {to}, and the client is behind {by}");
-        Err(WayEnd { note: note.into(), ..end })
-    }
-
-    /// The device an answer leaves by.
-    fn back_route(&mut self, asked: &Flow, arrived_by: u32) -> On<u32> {
-        let network = self.scene.network;
-        let lo = network.loopback().map_or(1, |lo| lo.index);
-        let lost = |note: alloc::string::String| {
-            let end = WayEnd::new(ReachOutcome::Silent).stopped_by(Stopper::Kernel("route"));
-            Err(WayEnd { note: note.into(), ..end })
-        };
-        let dst = asked.dst;
-        match lookup(network, asked) {
-            Routed::By(route) if matches!(route.kind, RouteType::Local | RouteType::Anycast) => {
-                Ok(lo)
-            }
-            Routed::By(route) => {
-                // Of several ways it may take the one that leads back.
-                let back = route.ways(asked.oif).find(|hop| hop.device == arrived_by);
-                let hop = back.copied().or_else(|| first_way(route, asked.oif));
-                let Some(hop) = hop else { return lost(format!("no route leads back to {dst}")) };
-                Ok(hop.device)
-            }
-            Routed::Depends(why) => Err(WayEnd::unknown(format!("the way back depends on {why}"))),
-            // A bound socket's packets leave by its device, whether there is a route or not.
-            Routed::None if asked.oif != 0 && dst.is_ipv4() && asked.oif == arrived_by => {
-                Ok(asked.oif)
-            }
-            Routed::None if asked.oif != 0 && dst.is_ipv4() => {
-                let name = self.name(asked.oif);
-                lost(format!("the answer leaves by {name}, to which the socket is bound"))
-            }
-            Routed::Stopped(kind) => lost(format!(
-                "the way back to {dst} ends at a route or rule of type {}",
-                word(kind)
-            )),
-            Routed::None => lost(format!("no route leads back to {dst}")),
-        }
-    }
-
     /// The client's acknowledgement, which completes the handshake.
     pub(super) fn acknowledge(&mut self, first: &Packet) -> On {
         let network = self.scene.network;
@@ -317,7 +205,7 @@ impl Way<'_, '_> {
     }
 
     /// What stops an answer leaves the client without one.
-    fn pass_back(&mut self, stopped: Result<(), Stop>) -> On {
+    pub(super) fn pass_back(&mut self, stopped: Result<(), Stop>) -> On {
         let Err(stop) = stopped else { return Ok(()) };
         if let Some(end) = unknown(&stop) {
             return Err(end);
@@ -330,24 +218,9 @@ impl Way<'_, '_> {
     }
 }
 
-/// By which device an answer has to leave; 0 for any.
-#[derive(Clone, Copy)]
-struct Leaves {
-    /// When it is routed first.
-    first_by: u32,
-    /// The one that its socket is bound to.
-    bound: u32,
-}
-
-impl Leaves {
-    const fn bound(bound: u32) -> Leaves {
-        Leaves { first_by: 0, bound }
-    }
-}
-
 /// A client takes notice only of what comes from where it sent to. Connection tracking sees to that
 /// after it has rewritten a packet, if it is asked.
-fn recognised(first: &Packet, answer: &Packet) -> On {
+pub(super) fn recognised(first: &Packet, answer: &Packet) -> On {
     let original = first.connection.original;
     // What an error is about stands inside, and is rewritten with it.
     let is_error = answer.icmp.is_some();
@@ -385,17 +258,4 @@ fn turned(first: &Packet, flags: u8) -> Packet {
         false => Tracking::Untracked,
     };
     answer
-}
-
-const fn is_link_local(ip: IpAddr) -> bool {
-    matches!(ip, IpAddr::V6(v6) if v6.is_unicast_link_local())
-}
-
-const fn word(kind: RouteType) -> &'static str {
-    match kind {
-        RouteType::Blackhole => "blackhole",
-        RouteType::Unreachable => "unreachable",
-        RouteType::Prohibit => "prohibit",
-        _ => "none",
-    }
 }

@@ -2,6 +2,7 @@
 //! or out again, and the answer's way back.
 
 mod answer;
+mod back;
 mod bridge;
 mod deliver;
 mod discovery;
