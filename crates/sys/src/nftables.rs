@@ -6,7 +6,7 @@
 use std::time::Instant;
 
 use crate::Error;
-use crate::netlink::{Attribute, Malformed, Message, Netlink, Request, attributes};
+use crate::netlink::{Attribute, Malformed, Message, Netlink, Request, attributes, is_whole};
 
 const NETLINK_NETFILTER: i32 = libc::NETLINK_NETFILTER;
 const SUBSYSTEM: u16 = 10;
@@ -140,6 +140,9 @@ impl NfTables {
             let rest = message.payload.get(4..).ok_or(Malformed)?;
             let lists = attributes(rest).filter(|a| a.kind == NFTA_SET_ELEM_LIST_ELEMENTS);
             for list in lists {
+                if !is_whole(list.payload) {
+                    return Err(Malformed);
+                }
                 attributes(list.payload).for_each(|element| each(element.payload));
             }
             Ok(None)

@@ -132,6 +132,13 @@ pub fn attributes(bytes: &[u8]) -> impl Iterator<Item = Attribute<'_>> {
     })
 }
 
+/// Whether the bytes are attributes to their very end, so that [`attributes`] leaves none out.
+pub fn is_whole(bytes: &[u8]) -> bool {
+    let lengths = attributes(bytes).map(|attribute| align(4 + attribute.payload.len()));
+    // The last one may lack its padding.
+    lengths.sum::<usize>() >= bytes.len()
+}
+
 pub(super) fn align(length: usize) -> usize {
     length.saturating_add(3) & !3
 }

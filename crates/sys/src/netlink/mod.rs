@@ -6,7 +6,7 @@ mod message;
 mod request;
 
 pub(crate) use message::u32_at;
-pub use message::{Attribute, Malformed, Message, attributes, messages};
+pub use message::{Attribute, Malformed, Message, attributes, is_whole, messages};
 pub use request::Request;
 
 use std::mem;

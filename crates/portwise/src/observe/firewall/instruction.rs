@@ -8,7 +8,7 @@ use portwise_model::{
     },
 };
 use portwise_sys::{
-    netlink::{Attribute, attributes},
+    netlink::{Attribute, attributes, is_whole},
     nftables::be32,
 };
 
@@ -106,7 +106,10 @@ pub(super) const KNOWN: &[(&str, &str)] = &[
 impl Scope<'_> {
     /// Reads a list of expressions.
     pub(super) fn list(&self, list: &[u8]) -> Vec<Expr> {
-        attributes(list).map(|element| self.one(element.payload)).collect()
+        let read = attributes(list).map(|element| self.one(element.payload));
+        // What is cut short is no shorter rule.
+        let rest = (!is_whole(list)).then(|| Expr::Unknown("a rule that is cut short".into()));
+        read.chain(rest).collect()
     }
 
     /// Reads one. One that is not understood becomes [`Expr::Unknown`].

@@ -280,3 +280,63 @@ fn comment(layout: &Layout, entry: &Entry<'_>) -> Text {
     }
     Text::Borrowed("")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The table `filter` with three policies.
+    fn filter() -> LegacyTable {
+        const STANDARD: u16 = 40;
+        const ERROR: u16 = 64;
+        // -1 - NF_DROP, and twice -1 - NF_ACCEPT.
+        const POLICIES: [i32; 3] = [-1, -2, -2];
+        let size = u16::try_from(V4.size).unwrap();
+        let entry = |target: u16, at: usize, what: &[u8]| {
+            let mut bytes = vec![0; V4.size + usize::from(target)];
+            bytes[V4.target..V4.target + 2].copy_from_slice(&size.to_ne_bytes());
+            bytes[V4.target + 2..V4.target + 4].copy_from_slice(&(size + target).to_ne_bytes());
+            bytes[V4.size..V4.size + 2].copy_from_slice(&target.to_ne_bytes());
+            bytes[V4.size + at..V4.size + at + what.len()].copy_from_slice(what);
+            bytes
+        };
+        let mut entries: Vec<u8> = Vec::new();
+        POLICIES.iter().for_each(|p| entries.extend(entry(STANDARD, 32, &p.to_ne_bytes())));
+        entries.extend(entry(ERROR, 2, b"ERROR"));
+        let one = u32::from(size + STANDARD);
+        let places = [0, 0, one, 2 * one, 0];
+        let valid_hooks = 0b1110;
+        LegacyTable {
+            name: "filter".into(),
+            valid_hooks,
+            hook_entry: places,
+            underflow: places,
+            entries,
+        }
+    }
+
+    #[test]
+    fn a_table_that_is_cut_short_is_refused() {
+        let table = filter();
+        let mut rules = Ruleset::default();
+        add(&mut rules, false, &table).unwrap();
+        let accepts: Vec<bool> =
+            rules.chains.iter().map(|c| c.base.as_ref().unwrap().accepts).collect();
+        assert_eq!(accepts, [false, true, true]);
+        let (standard, error) = (V4.size + 40, V4.size + 64);
+        assert_eq!(table.entries.len(), 3 * standard + error);
+        for length in 0..table.entries.len() {
+            let entries = table.entries[..length].to_vec();
+            let cut = LegacyTable { entries, ..table.clone() };
+            let whole = length % standard == 0;
+            let read = add(&mut Ruleset::default(), false, &cut);
+            assert!(whole || read.is_err(), "{length} bytes: {read:?}");
+        }
+        // Lengths that lead nowhere, or back.
+        for (at, value) in [(V4.target, 0u16), (V4.target + 2, 0), (V4.target + 2, u16::MAX)] {
+            let mut wrong = table.clone();
+            wrong.entries[at..at + 2].copy_from_slice(&value.to_ne_bytes());
+            assert!(add(&mut Ruleset::default(), false, &wrong).is_err(), "{value} at {at}");
+        }
+    }
+}

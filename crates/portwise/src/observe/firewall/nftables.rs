@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use portwise_model::linux::netfilter::{Base, Chain, ChainKind, Hook, Rule, Ruleset, TableFamily};
 use portwise_sys::{
-    netlink::{Attribute, attributes},
+    netlink::{Attribute, attributes, is_whole},
     nftables::{NfTables, Row, be32, be64},
 };
 
@@ -134,6 +134,7 @@ fn add_rule(row: &Row, rules: &mut Ruleset, names: &Names) -> Result<(), Unread>
     let named = |kind| row.get(kind).map(|a| a.text()).ok_or_else(|| malformed("a rule"));
     let (table, chain) = (named(NFTA_RULE_TABLE)?, named(NFTA_RULE_CHAIN)?);
     let handle = row.get(NFTA_RULE_HANDLE).and_then(|a| be64(&a));
+    let handle = handle.filter(|_| is_whole(&row.attributes));
     let handle = handle.ok_or_else(|| malformed("a rule"))?;
     let Some(&index) = names.chains.get(&(row.family, table.clone(), chain)) else {
         return Err(malformed("a rule of no chain"));
@@ -159,4 +160,70 @@ fn comment(mut bytes: &[u8]) -> String {
         bytes = &rest[length..];
     }
     String::new()
+}
+
+#[cfg(test)]
+mod tests {
+    use portwise_model::linux::netfilter::Expr;
+
+    use super::*;
+
+    fn attribute(kind: u16, payload: &[u8]) -> Vec<u8> {
+        let length = u16::try_from(4 + payload.len()).unwrap();
+        let mut bytes = [length.to_ne_bytes(), kind.to_ne_bytes()].concat();
+        bytes.extend_from_slice(payload);
+        bytes.resize(bytes.len().next_multiple_of(4), 0);
+        bytes
+    }
+
+    /// `inet t c handle 1`: `counter drop`, with the length of the list given.
+    fn row(shorter: usize) -> Row {
+        const DROP: [u8; 4] = [0; 4];
+        let verdict = attribute(2, &attribute(2, &attribute(1, &DROP)));
+        let immediate = [attribute(1, &0u32.to_be_bytes()), verdict].concat();
+        let exprs = [("counter", Vec::new()), ("immediate", immediate)].map(|(name, data)| {
+            let name = attribute(1, format!("{name}\0").as_bytes());
+            attribute(1, &[name, attribute(2, &data)].concat())
+        });
+        let list = exprs.concat();
+        let attributes = [
+            attribute(1, b"t\0"),
+            attribute(2, b"c\0"),
+            attribute(3, &1u64.to_be_bytes()),
+            attribute(4, &list[..list.len() - shorter]),
+        ];
+        Row { family: 1, attributes: attributes.concat() }
+    }
+
+    fn read(row: &Row) -> Result<Vec<Expr>, Unread> {
+        let mut rules = Ruleset::default();
+        let (family, table) = (TableFamily::Inet, "t".into());
+        let chain =
+            Chain { family, table, name: "c".into(), legacy: false, base: None, rules: vec![] };
+        rules.chains.push(chain);
+        let mut names = Names::default();
+        names.chains.insert((1, "t".into(), "c".into()), 0);
+        add_rule(row, &mut rules, &names)?;
+        Ok(rules.chains[0].rules[0].exprs.clone())
+    }
+
+    #[test]
+    fn a_rule_that_is_cut_short_is_not_a_shorter_rule() {
+        let whole = row(0);
+        let exprs = read(&whole).unwrap();
+        assert_eq!(exprs.len(), 2, "{exprs:?}");
+        assert!(!exprs.iter().any(|expr| matches!(expr, Expr::Unknown(_))), "{exprs:?}");
+        // Where it ends between two attributes, only the message's own length tells.
+        let last = attributes(&whole.attributes).last().unwrap().payload.len() + 4;
+        let between = whole.attributes.len() - last;
+        for length in (0..whole.attributes.len()).filter(|&length| length != between) {
+            let cut = Row { family: 1, attributes: whole.attributes[..length].to_vec() };
+            assert!(read(&cut).is_err(), "{length} bytes of {}", whole.attributes.len());
+        }
+        let known = |expr: &Expr| !matches!(expr, Expr::Unknown(_));
+        for shorter in 1..24 {
+            let exprs = read(&row(shorter)).unwrap();
+            assert!(!exprs.iter().all(known), "{shorter} bytes less: {exprs:?}");
+        }
+    }
 }
