@@ -92,7 +92,7 @@ const LIST_EXAMPLES: &str = "\
 On a terminal grouped by port; otherwise one row for each socket and holder, nothing cut, each
 column one word but the last. Every network namespace is listed that may be looked into; --netns
 asks for one, --pid for what a process has open. Who can send to a socket is said by addresses and
-routes, whatever a firewall does.
+routes, whatever a firewall does; --exposed asks its rules too, as root.
 
 Examples:
   portwise                                  every socket that listens or is bound

@@ -60,6 +60,7 @@ fn socket(local: &str, covers: Coverage, exposure: Exposure, pids: &[u32]) -> Li
         remote: None,
         covers,
         exposure,
+        reached: None,
         device: None,
         reuseaddr: None,
         reuseport: None,
@@ -129,6 +130,7 @@ fn machine() -> Listing {
                 pid: Some(1),
                 processes: 90,
                 closed: None,
+                unread_firewall: None,
             },
             NamespaceReport {
                 inode: 2,
@@ -137,6 +139,7 @@ fn machine() -> Listing {
                 pid: Some(77),
                 processes: 1,
                 closed: None,
+                unread_firewall: None,
             },
             NamespaceReport {
                 inode: 3,
@@ -145,6 +148,7 @@ fn machine() -> Listing {
                 pid: Some(78),
                 processes: 2,
                 closed: Some("setns: Operation not permitted (EPERM)".into()),
+                unread_firewall: None,
             },
         ],
         sockets: vec![

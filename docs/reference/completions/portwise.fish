@@ -116,7 +116,7 @@ never\t'Never'"
 complete -c portwise -n "__fish_portwise_using_subcommand list" -s t -l tcp -d 'TCP, with MPTCP'
 complete -c portwise -n "__fish_portwise_using_subcommand list" -s u -l udp -d 'UDP, with UDP-Lite'
 complete -c portwise -n "__fish_portwise_using_subcommand list" -s a -l all -d 'Every state: connections too, and what is left of them'
-complete -c portwise -n "__fish_portwise_using_subcommand list" -l exposed -d 'Only what others than this host can send to'
+complete -c portwise -n "__fish_portwise_using_subcommand list" -l exposed -d 'Only what others than this host reach, past the firewall'
 complete -c portwise -n "__fish_portwise_using_subcommand list" -l no-holders -d 'Do not look for the processes'
 complete -c portwise -n "__fish_portwise_using_subcommand list" -l no-bpf -d 'Look for the processes in /proc only'
 complete -c portwise -n "__fish_portwise_using_subcommand list" -l json-lines -d 'One JSON object a line, each a socket with its processes'

@@ -53,6 +53,8 @@ pub struct NamespaceReport {
     pub processes: u32,
     /// Why its sockets are not listed.
     pub closed: Option<String>,
+    /// Why its firewall was not reckoned with; null if it was, or that was not asked.
+    pub unread_firewall: Option<String>,
 }
 
 /// What could not be seen.
@@ -131,6 +133,8 @@ pub struct ListedSocket {
     pub covers: Coverage,
     /// Who can send to it, as far as addresses and routes decide.
     pub exposure: Exposure,
+    /// Who reaches it past the firewall; null if that was not asked or is not known.
+    pub reached: Option<Exposure>,
     /// The interface it is bound to.
     pub device: Option<String>,
     /// `SO_REUSEADDR`; null if not known.
@@ -294,6 +298,7 @@ fn namespace(namespace: &crate::observe::inventory::Namespace) -> NamespaceRepor
         pid: namespace.pid,
         processes: namespace.processes,
         closed: namespace.closed.clone(),
+        unread_firewall: None,
     }
 }
 
@@ -346,6 +351,7 @@ fn listed(
         remote: socket.remote.map(|remote| remote.to_string()),
         covers,
         exposure: networks.map_or(Exposure::Unknown, |networks| networks.exposure(bound)),
+        reached: None,
         device: socket.device_name.clone(),
         reuseaddr: socket.reuseaddr,
         reuseport: socket.reuseport,

@@ -45,6 +45,9 @@ pub struct Answer {
     /// How many sockets may get them, if more than one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sockets: Option<usize>,
+    /// Whether every way there may be ends by that.
+    #[serde(skip)]
+    pub sole: bool,
     /// What ends their way: a rule of the firewall, or a check of the kernel.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rule: Option<String>,
@@ -128,6 +131,7 @@ pub(super) fn describe(
         errno: None,
         socket: None,
         sockets: None,
+        sole: true,
         rule: None,
         rule_text: None,
         rewritten: None,
@@ -176,6 +180,7 @@ fn known(
         errno: found.errno().map(|errno| errno.name()),
         socket: socket(setting, &ids),
         sockets: (ids.len() > 1).then_some(ids.len()),
+        sole: found.ends.iter().all(|end| end.stopper.as_ref() == stopper),
         rule: stopper.map(|stopper| stopper_name(rules, stopper)),
         rule_text: stopper.and_then(|stopper| match stopper {
             Stopper::Rule(at) => text_of(rules, *at),

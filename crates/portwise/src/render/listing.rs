@@ -134,7 +134,8 @@ impl Rows<'_> {
             let (local, peer) = (clean(&socket.local), socket.remote.as_deref().map(clean));
             let mut row = |pid: &str, user: &str, age: &str, unit: &str, command: &str| {
                 let peer = peer.as_deref().unwrap_or(NOTHING);
-                let (reach, covers) = (socket.exposure.name(), socket.covers.name());
+                let reach = socket.reached.unwrap_or(socket.exposure).name();
+                let covers = socket.covers.name();
                 let (protocol, state) = (socket.protocol, socket.state);
                 take(&[
                     protocol, state, &local, peer, reach, covers, pid, user, age, unit, netns,
@@ -392,7 +393,7 @@ fn screen_row(listing: &Listing, sockets: &[&ListedSocket], view: &View) -> (Vec
         socket.protocol.to_string(),
         address.into(),
         socket.covers.words().into(),
-        socket.exposure.words().into(),
+        socket.reached.unwrap_or(socket.exposure).words().into(),
         held_by,
         unit.unwrap_or_else(|| NOTHING.into()),
         oldest.map_or_else(|| NOTHING.into(), |seconds| short(&age(seconds))),
@@ -482,6 +483,14 @@ pub fn notes(listing: &Listing, verbose: bool) -> String {
     for namespace in listing.namespaces.iter().filter(|n| n.closed.is_some()) {
         let why = namespace.closed.as_deref().unwrap_or_default();
         say(format!("{} is not listed: {why}", heading(namespace)));
+    }
+    for namespace in &listing.namespaces {
+        if let Some(why) = &namespace.unread_firewall {
+            let of = heading(namespace);
+            say(format!(
+                "{of}: who is exposed by addresses and routes, whatever the firewall: {why}"
+            ));
+        }
     }
     if unseen.bound_tcp {
         say("before Linux 6.8 nothing shows TCP sockets that are bound and do not listen".into());

@@ -10,15 +10,17 @@ use crate::{
     cli::{Global, Output},
     explain::listed::{ListedProcess, ListedSocket, Listing, bound_to},
     observe::{
-        exposure::{Exposure, Networks, covers},
+        exposure::{Networks, covers},
         inventory::{self, Inventory, Namespace, Namespaces, Query, States, Transport},
         user::{self, Directory},
     },
     render::{json, listing},
 };
 
+mod exposed;
 pub mod filter;
 
+use exposed::{Reached, only_exposed};
 use filter::Filters;
 
 /// Arguments of `list`.
@@ -43,7 +45,7 @@ pub struct Args {
     /// Only what this user owns or has open
     #[arg(long, value_name = "USER|UID")]
     pub user: Option<String>,
-    /// Only what others than this host can send to
+    /// Only what others than this host reach, past the firewall
     #[arg(long)]
     pub exposed: bool,
     /// Do not look for the processes
@@ -167,13 +169,10 @@ fn look(args: &Args, global: &Global, filters: &Filters) -> Result<(Listing, Inv
             && asked_pid.is_none_or(|pid| socket.holders.iter().any(|holder| holder.pid == pid))
     });
     let networks = networks(&inventory);
-    if args.exposed {
-        inventory.sockets.retain(|socket| {
-            let networks = networks.get(&socket.netns);
-            let exposure = networks.map(|networks| networks.exposure(bound_to(socket)));
-            exposure != Some(Exposure::Loopback)
-        });
-    }
+    let reached = match args.exposed {
+        true => only_exposed(&mut inventory, &networks),
+        false => Reached::default(),
+    };
     inventory.describe();
     if let Some(uid) = uid {
         let Inventory { sockets, processes, .. } = &mut inventory;
@@ -188,7 +187,14 @@ fn look(args: &Args, global: &Global, filters: &Filters) -> Result<(Listing, Inv
         users.entry(uid).or_insert(name);
     }
     let is_root = user::is_root();
-    Ok((Listing::new(&inventory, &networks, &users, is_root), inventory))
+    let mut listing = Listing::new(&inventory, &networks, &users, is_root);
+    for socket in &mut listing.sockets {
+        socket.reached = reached.sockets.get(&socket.cookie).copied();
+    }
+    for namespace in &mut listing.namespaces {
+        namespace.unread_firewall = reached.not_reckoned.get(&namespace.inode).cloned();
+    }
+    Ok((listing, inventory))
 }
 
 fn query(args: &Args, global: &Global, filters: &Filters) -> Query {
