@@ -172,7 +172,9 @@ impl Rules {
         }
         let (part, words) = statement(random, name, head);
         parts.push(part.to_owned());
-        self.push(chain, text + &words, parts);
+        // The kernel then says whether a packet met it.
+        let counter = if words.starts_with("counter") { "" } else { "counter " };
+        self.push(chain, format!("{text}{counter}{words}"), parts);
     }
 }
 

@@ -4,6 +4,7 @@
 //! links. For every scenario it loads random rules with the real tools, opens sockets, and sends
 //! packets one after another; each has to end where `reach` says it does.
 
+mod counters;
 mod grammar;
 mod iptables;
 mod probe;
@@ -44,6 +45,8 @@ pub struct Summary {
     pub packets: u64,
     /// Packets of which nothing was predicted.
     pub open: u64,
+    /// Packets of which the rule that stopped them is known by its counter.
+    pub attributed: u64,
     /// How often packets ended in each way.
     pub outcomes: BTreeMap<&'static str, u64>,
     /// How often each part of a rule occurred.
@@ -122,7 +125,10 @@ fn play(plan: &Plan, progress: &dyn Fn(u64)) -> Result<Summary, Trouble> {
         for probe in &probes {
             summary.packets += 1;
             match compare(&mut world, probe)? {
-                Compared::Agree(outcome) => *summary.outcomes.entry(outcome).or_default() += 1,
+                Compared::Agree { outcome, attributed } => {
+                    summary.attributed += u64::from(attributed);
+                    *summary.outcomes.entry(outcome).or_default() += 1;
+                }
                 Compared::Open(why) => {
                     is_open = true;
                     summary.open += 1;
@@ -156,7 +162,7 @@ fn load(world: &mut World, rules: &mut Rules) -> Result<(), String> {
 }
 
 enum Compared {
-    Agree(&'static str),
+    Agree { outcome: &'static str, attributed: bool },
     Open(String),
     Disagree { predicted: String, observed: String },
 }
@@ -188,22 +194,40 @@ fn compare(world: &mut World, probe: &Probe) -> Result<Compared, Trouble> {
         (ReachOutcome::NoRoute, probe::Observed::Refused | probe::Observed::Silent) => true,
         _ => false,
     };
+    let named = answer.rule.as_ref().filter(|rule| answer.sole && rule.contains(" handle "));
+    let before = named.map(|_| counters::read()).transpose()?;
     let mut observed = probe.send(world, Duration::from_millis(25))?;
     for patience in [60, 250, 1500] {
         if agrees(&observed) {
-            return Ok(Compared::Agree(answer.outcome.word()));
+            break;
         }
         observed = probe.send(world, Duration::from_millis(patience))?;
     }
-    if agrees(&observed) {
-        return Ok(Compared::Agree(answer.outcome.word()));
-    }
     let because = answer.because;
-    Ok(Compared::Disagree {
-        predicted: format!("{predicted} ({because})"),
-        observed: world.shown(&observed),
-    })
+    if !agrees(&observed) {
+        let predicted = format!("{predicted} ({because})");
+        return Ok(Compared::Disagree { predicted, observed: world.shown(&observed) });
+    }
+    let outcome = answer.outcome.word();
+    let (Some(rule), Some(before)) = (named.filter(|_| STOPPED.contains(&outcome)), before) else {
+        return Ok(Compared::Agree { outcome, attributed: false });
+    };
+    let after = counters::read()?;
+    // Those without a counter cannot be told from others.
+    if !after.contains_key(rule) {
+        return Ok(Compared::Agree { outcome, attributed: false });
+    }
+    let met = counters::met(&before, &after);
+    if met.contains(rule) {
+        return Ok(Compared::Agree { outcome, attributed: true });
+    }
+    let observed =
+        format!("{}, and these rules met it: {}", world.shown(&observed), met.join(", "));
+    Ok(Compared::Disagree { predicted: format!("{predicted} by {rule} ({because})"), observed })
 }
+
+/// The outcomes of packets that a rule stopped.
+const STOPPED: [&str; 2] = ["silent", "refused"];
 
 /// Leaves out rules as long as the disagreement stays.
 fn shrink(world: &mut World, rules: &Rules, probe: &Probe) -> Result<Rules, Trouble> {

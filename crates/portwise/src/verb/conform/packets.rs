@@ -88,6 +88,13 @@ fn text(plan: &Plan, kernel: &str, summary: &Summary) -> String {
         plan.seed,
         summary.elapsed.as_secs_f64()
     );
+    if summary.attributed > 0 {
+        let _ = writeln!(
+            text,
+            "{} of them met, by its counter, the very rule that was said to stop them",
+            summary.attributed
+        );
+    }
     let mut list = |title: &str, rows: Vec<(&str, u64)>| {
         let _ = writeln!(text, "{title}");
         for (name, count) in rows {
