@@ -188,12 +188,7 @@ fn look(args: &Args, global: &Global, filters: &Filters) -> Result<(Listing, Inv
     }
     let is_root = user::is_root();
     let mut listing = Listing::new(&inventory, &networks, &users, is_root);
-    for socket in &mut listing.sockets {
-        socket.reached = reached.sockets.get(&socket.cookie).copied();
-    }
-    for namespace in &mut listing.namespaces {
-        namespace.unread_firewall = reached.not_reckoned.get(&namespace.inode).cloned();
-    }
+    reached.tell(&mut listing);
     Ok((listing, inventory))
 }
 

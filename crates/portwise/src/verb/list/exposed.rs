@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use crate::{
-    explain::listed::bound_to,
+    explain::listed::{Listing, bound_to},
     observe::{
         exposure::{Exposure, Networks},
         inventory::Inventory,
@@ -18,6 +18,21 @@ pub(super) struct Reached {
     pub sockets: BTreeMap<u64, Exposure>,
     /// Network namespaces where it was not, by inode, with why.
     pub not_reckoned: BTreeMap<u64, String>,
+}
+
+impl Reached {
+    /// Puts it into a listing.
+    pub(super) fn tell(&self, listing: &mut Listing) {
+        if self.sockets.is_empty() && self.not_reckoned.is_empty() {
+            return;
+        }
+        for socket in &mut listing.sockets {
+            socket.reached = self.sockets.get(&socket.cookie).copied();
+        }
+        for namespace in &mut listing.namespaces {
+            namespace.unread_firewall = self.not_reckoned.get(&namespace.inode).cloned();
+        }
+    }
 }
 
 /// Leaves only the sockets that others than this host reach, and says who does.
