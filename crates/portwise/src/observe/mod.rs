@@ -55,14 +55,12 @@ pub mod owners;
 mod program;
 #[cfg(target_os = "linux")]
 mod routing;
-#[cfg(target_os = "linux")]
 mod shim;
 #[cfg(target_os = "linux")]
 mod sockets;
 #[cfg(target_os = "linux")]
 mod subject;
 pub(crate) mod tools;
-#[cfg(target_os = "linux")]
 mod unit;
 
 /// What is understood of the rules of a firewall: sections of names with how they are read.

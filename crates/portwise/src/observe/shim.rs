@@ -5,6 +5,7 @@
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Shim {
     /// How its file name begins.
+    #[cfg_attr(not(target_os = "linux"), allow(dead_code))]
     library: &'static str,
     /// What it belongs to.
     pub name: &'static str,
@@ -12,6 +13,7 @@ pub struct Shim {
     pub does: &'static str,
 }
 
+#[cfg_attr(not(target_os = "linux"), allow(dead_code))]
 const KNOWN: [Shim; 7] = [
     Shim {
         library: "libfakeroot",
@@ -59,6 +61,7 @@ const KNOWN: [Shim; 7] = [
 ];
 
 /// Those named in a text: the value of `LD_PRELOAD`, or `/proc/PID/maps`.
+#[cfg_attr(not(target_os = "linux"), allow(dead_code))]
 pub(super) fn named_in(text: &str) -> Vec<Shim> {
     let words = |c: char| c.is_whitespace() || c == ':';
     let files: Vec<&str> =

@@ -256,6 +256,7 @@ fn words(socket: &SocketAnswer) -> String {
 }
 
 /// What stands between the firewall and the server.
+#[cfg_attr(not(target_os = "linux"), allow(unused_variables))]
 fn filtered(answer: &mut Answer) {
     #[cfg(target_os = "linux")]
     if let Some(pid) = answer.socket.as_ref().and_then(|socket| socket.pid) {
