@@ -19,5 +19,11 @@ wait_for "$DIR/ready/pid"
 sleep 0.5
 asker=$(cat "$DIR/ready/pid")
 PIDS+=("$asker")
+# The daemon that remembers what fakeroot pretends outlives it.
+here=$(readlink "/proc/$asker/ns/net")
+for process in /proc/[0-9]*; do
+    [[ $(cat "$process/comm" 2>/dev/null) != faked* || $(readlink "$process/ns/net") != "$here" ]] ||
+        PIDS+=("${process#/proc/}")
+done
 sure libfakeroot "$(cat "/proc/$asker/maps")"
 ask $A ASKER=$asker

@@ -193,6 +193,25 @@ pub fn id_of(pid: u32, kind: Kind) -> Result<NsId, Error> {
     id_at(&format!("/proc/{pid}/ns/{}", kind.file()))
 }
 
+/// Returns the number of a process's namespace, as its link in `/proc` says it. That takes half as
+/// long as asking the namespace.
+///
+/// # Errors
+/// Those of [`id_of`].
+pub fn inode_of(pid: u32, kind: Kind) -> Result<u64, Error> {
+    let path = format!("/proc/{pid}/ns/{}", kind.file());
+    let failed = |errno| Error::about("readlink", errno, &path);
+    // `net:[4026531833]`
+    let mut text = [std::mem::MaybeUninit::uninit(); 64];
+    let (text, _) = rustix::fs::readlinkat_raw(rustix::fs::CWD, &path, &mut text)
+        .map_err(|errno| failed(Errno(errno.raw_os_error())))?;
+    let number = std::str::from_utf8(text).ok().and_then(|text| {
+        let (_, number) = text.strip_suffix(']')?.split_once(":[")?;
+        number.parse().ok()
+    });
+    number.ok_or_else(|| failed(Errno(libc::EPROTO)))
+}
+
 /// Says whether a process is in the network namespace of the calling thread. Any user may ask.
 ///
 /// # Errors

@@ -119,8 +119,8 @@ fn hidden_among(proc: &Proc, seen: &[InNetwork]) -> Vec<u32> {
 fn by_proc(pids: &[u32], mut add: impl FnMut(u32, u64)) -> Vec<u32> {
     let mut denied = Vec::new();
     for &pid in pids {
-        match ns::id_of(pid, Kind::Net) {
-            Ok(id) => add(pid, id.inode),
+        match ns::inode_of(pid, Kind::Net) {
+            Ok(inode) => add(pid, inode),
             Err(error) if error.is_denied() => denied.push(pid),
             Err(_) => {}
         }
