@@ -80,7 +80,7 @@ pub struct Btf<'a> {
     strings: &'a [u8],
 }
 
-/// The types asked for by [`Btf::find`], and where every [`STEP`]th type begins.
+/// The types asked for by [`Btf::find`], and where every `STEP`th type begins.
 #[derive(Clone, Debug)]
 pub struct Found<'a> {
     btf: Btf<'a>,

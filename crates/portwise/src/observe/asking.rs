@@ -32,7 +32,6 @@ pub struct AskingProcess {
     #[serde(skip)]
     pub directory: Option<String>,
     /// Whether its program is the same file under the same name for the observer.
-    #[serde(skip)]
     pub shares_file: bool,
     /// Libraries between it and the kernel.
     #[serde(skip)]

@@ -11,7 +11,7 @@ use crate::{
     explain::listed::{ListedProcess, ListedSocket, Listing, bound_to},
     observe::{
         exposure::{Networks, covers},
-        inventory::{self, Inventory, Namespace, Namespaces, Query, States, Transport},
+        inventory::{self, Inventory, Namespaces, Query, States, Transport},
         user::{self, Directory},
     },
     render::{json, listing},
@@ -233,10 +233,11 @@ fn uid(name: &str, directory: &Directory) -> Result<u32, Trouble> {
 /// The networks of each namespace that has a socket.
 #[cfg(target_os = "linux")]
 fn networks(inventory: &Inventory) -> BTreeMap<u64, Networks> {
-    let has_any = |n: &&Namespace| inventory.sockets.iter().any(|s| s.netns == n.inode);
-    let namespaces: Vec<&Namespace> = inventory.namespaces.iter().filter(has_any).collect();
+    let has_any = |n: &&inventory::Namespace| inventory.sockets.iter().any(|s| s.netns == n.inode);
+    let namespaces: Vec<&inventory::Namespace> =
+        inventory.namespaces.iter().filter(has_any).collect();
     let found = inventory::within_each(&namespaces, |_| crate::observe::exposure::networks());
-    let known = |(namespace, found): (&&Namespace, Result<_, _>)| {
+    let known = |(namespace, found): (&&inventory::Namespace, Result<_, _>)| {
         Some((namespace.inode, Result::flatten(found).ok()?))
     };
     namespaces.iter().zip(found).filter_map(known).collect()

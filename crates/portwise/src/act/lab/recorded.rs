@@ -13,6 +13,7 @@ use portwise_model::{
     Kernel,
     scenario::{Replay, Scenario, Tally, Unsupported, Who},
 };
+use portwise_sys::ns;
 
 use super::{Trouble, kernel::Running, namespace};
 
@@ -66,6 +67,9 @@ pub fn replay(
 /// A thread changes who it is and where; its namespaces vanish with it.
 fn in_own_thread(scenario: &Scenario, kernel: &Kernel, home: Who) -> Result<Replayed, Trouble> {
     let work = || {
+        // Else a command that another thread starts has this one's sockets for a moment, and a port
+        // is still held when its socket is closed.
+        ns::unshare_files().map_err(|e| Trouble(format!("unshare: {e}")))?;
         let mut running = Running::new(&scenario.setup, home)?;
         if let Err(why) = running.prepare(scenario, kernel) {
             return Ok(Err(why));
