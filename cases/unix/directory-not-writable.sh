@@ -6,7 +6,7 @@
 # first: $RUN: drwxr-xr-x root root (mode 755)
 # first: install -d -o 65534 -g 65534 -m 755 $RUN/app
 # not: NET_BIND_SERVICE
-# not: 1024
+# not: ip_unprivileged_port_start
 . "$(dirname "$0")/../lib.sh"
 netns A
 mkdir -m 755 "$DIR/run"
