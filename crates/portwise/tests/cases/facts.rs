@@ -18,14 +18,25 @@ fn text_and_json_say_the_same() {
         if question.contains("--json") {
             return Vec::new();
         }
-        if let Some((verb, rest)) = ["reach", "list"]
-            .into_iter()
-            .find_map(|verb| Some((verb, question.strip_prefix("portwise ")?.strip_prefix(verb)?)))
-        {
-            return valid(case, path, verb, rest);
-        }
-        let Some(rest) = question.strip_prefix("portwise why ") else { return Vec::new() };
-        let both = format!("portwise why {rest}; echo '--- json'; portwise why --json {rest}");
+        // Some ask as another user, or from elsewhere.
+        let Some((before, asked)) = question.split_once("portwise ") else { return Vec::new() };
+        let (verb, rest) = asked.split_once(' ').unwrap_or((asked, ""));
+        let json = match verb {
+            "why" => format!("{before}portwise why --json {rest}"),
+            "reach" | "list" => {
+                let asked = format!("{before}portwise {verb} --json {rest}");
+                return valid(case, path, verb, &asked, &format!("{verb}.json"));
+            }
+            "trace" if !rest.contains("-o ") => {
+                let asked = format!(
+                    "lines=$(mktemp); {before}portwise trace -o $lines {rest} >/dev/null 2>&1; cat \
+                     $lines; rm $lines"
+                );
+                return valid(case, path, verb, &asked, "trace.json");
+            }
+            _ => return Vec::new(),
+        };
+        let both = format!("{question}; echo '--- json'; {json}");
         let asked = match ask(case, path, &both) {
             None => return Vec::new(),
             Some(Err(wrong)) => return vec![wrong],
@@ -60,18 +71,25 @@ fn text_and_json_say_the_same() {
 }
 
 /// What is wrong with the JSON of another verb, by its schema.
-fn valid(case: &Path, path: &str, verb: &str, rest: &str) -> Vec<String> {
-    let asked = match ask(case, path, &format!("portwise {verb} --json {rest}")) {
+fn valid(case: &Path, path: &str, verb: &str, asked: &str, file: &str) -> Vec<String> {
+    let asked = match ask(case, path, asked) {
         None => return Vec::new(),
         Some(Err(wrong)) => return vec![wrong],
         Some(Ok(asked)) => asked,
     };
-    let Ok(json) = serde_json::from_str::<Value>(&asked.answer) else {
-        return vec![format!("no JSON: {}{}", asked.answer, asked.errors)];
-    };
-    let file = format!("{verb}.json");
     let mut checker = Checker { faults: Vec::new(), used: BTreeSet::new() };
-    checker.check(&json, &schema(&file), &file, verb, verb);
+    let mut any = false;
+    // One document, or one a line.
+    for json in serde_json::Deserializer::from_str(&asked.answer).into_iter::<Value>() {
+        let Ok(json) = json else {
+            return vec![format!("no JSON: {}{}", asked.answer, asked.errors)];
+        };
+        checker.check(&json, &schema(file), file, verb, verb);
+        any = true;
+    }
+    if !any {
+        return vec![format!("no answer: {}", asked.errors)];
+    }
     checker.faults
 }
 
