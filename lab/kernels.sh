@@ -206,10 +206,7 @@ play() {
     scratch=$(mktemp -d)
     pack "$release" "$scratch"
     kernel=$(find "$cache/packages/$release" -name 'vmlinuz*' | head -1)
-    local started=$SECONDS options='console=ttyS0 quiet panic=-1 '
-    # Beyond ten UDP sockets on a port the kernel goes by a hash of the address. In the largest table two
-    # addresses hardly ever meet.
-    options+=uhash_entries=65536
+    local started=$SECONDS options='console=ttyS0 quiet panic=-1'
     # Now and then QEMU runs a kernel into the code that it is just patching, and it dies at start.
     for _ in 1 2 3 4; do
         # Even a machine that was busy with four other things did 70 scenarios a second.

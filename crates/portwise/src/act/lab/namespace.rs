@@ -47,12 +47,6 @@ pub(super) fn enter(inside: Option<u32>) -> Result<Who, Trouble> {
 /// Gives this thread a fresh network namespace with the devices and addresses of [`world`].
 pub(super) fn build() -> Result<(), Trouble> {
     fresh()?;
-    // Beyond ten UDP sockets on a port the kernel goes by a hash of the address. In the largest
-    // table two addresses hardly ever meet. Linux has this from 6.1 on, for namespaces made from
-    // this one; where it cannot be had, nothing is lost but that.
-    if std::fs::write("/proc/sys/net/ipv4/udp_child_hash_entries", "65536").is_ok() {
-        fresh()?;
-    }
     furnish().map_err(|e| Trouble(format!("the namespace could not be set up: {e}")))?;
     answering()
 }
