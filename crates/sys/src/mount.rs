@@ -59,8 +59,8 @@ pub fn point(proc: &Proc, path: &Path) -> Result<PathBuf, Error> {
     let about = |call, errno| Error::about(call, errno, path.to_string_lossy());
     let found = rustix::fs::statx(CWD, path, AtFlags::empty(), StatxFlags::MNT_ID)
         .map_err(|errno| about("statx", Errno(errno.raw_os_error())))?;
-    let table = proc.read("proc/self/mountinfo")?;
-    let entry = parse_mountinfo(&table).into_iter().find(|entry| entry.id == found.stx_mnt_id);
+    let table = proc.mountinfo()?;
+    let entry = parse_mountinfo(table).into_iter().find(|entry| entry.id == found.stx_mnt_id);
     entry.map(|entry| entry.point).ok_or_else(|| about("mountinfo", Errno::ENOENT))
 }
 

@@ -115,8 +115,8 @@ impl Proc {
     /// Reads whether the mount at `/proc` hides processes of other users.
     fn hides_processes(&self) -> bool {
         // Without the list of mounts nothing speaks for it.
-        let Ok(mounts) = self.read("proc/self/mountinfo") else { return false };
-        String::from_utf8_lossy(&mounts).lines().any(mount_hides_processes)
+        let Ok(mounts) = self.mountinfo() else { return false };
+        String::from_utf8_lossy(mounts).lines().any(mount_hides_processes)
     }
 }
 
@@ -158,29 +158,11 @@ impl Walk<'_> {
     }
 
     fn look_into(&self, pid: u32, fds: &OwnedFd, share: &mut Share) {
-        // The kernel fills the buffer as far as it can: after so few there are no more.
-        const FEW: u32 = 400;
-        let mut buffer = [MaybeUninit::uninit(); 16 * 1024];
-        let mut entries = RawDir::new(fds, &mut buffer);
-        let (mut count, first) = (0, share.found.len());
-        while count == 0 || count >= FEW || !entries.is_buffer_empty() {
-            let Some(Ok(entry)) = entries.next() else { break };
-            count += 1;
-            let name = entry.file_name();
-            let Some(fd) = name.to_str().ok().and_then(|name| name.parse().ok()) else {
-                continue;
-            };
-            match socket_behind(fds.as_fd(), name) {
-                Ok(Some(inode)) if self.wanted.contains(&inode) => {
-                    share.found.push(Holder { inode, pid, start: 0, fd });
-                }
-                // A process shows all or nothing.
-                Err(rustix::io::Errno::ACCESS | rustix::io::Errno::PERM) => {
-                    share.hidden += 1;
-                    break;
-                }
-                _ => {}
-            }
+        let first = share.found.len();
+        // To name a descriptor costs the kernel more than to read its link: of a process that shows
+        // none, few are to be named.
+        if self.look_at_some::<1024>(pid, fds, share) {
+            while self.look_at_some::<{ 16 * 1024 }>(pid, fds, share) {}
         }
         if share.found.len() == first {
             return;
@@ -199,6 +181,36 @@ impl Walk<'_> {
                 self.next.store(self.pids.len(), Relaxed);
             }
         }
+    }
+
+    /// Looks at as many descriptors as the kernel names at once, in a buffer of `SIZE` bytes.
+    /// Returns whether there may be more.
+    fn look_at_some<const SIZE: usize>(&self, pid: u32, fds: &OwnedFd, share: &mut Share) -> bool {
+        // An entry takes 24 or 32 bytes, and the kernel fills the buffer as far as it can.
+        let full = SIZE / 40;
+        let mut buffer = [MaybeUninit::uninit(); SIZE];
+        let mut entries = RawDir::new(fds, &mut buffer);
+        let mut count = 0;
+        while count == 0 || !entries.is_buffer_empty() {
+            let Some(Ok(entry)) = entries.next() else { return false };
+            count += 1;
+            let name = entry.file_name();
+            let Some(fd) = name.to_str().ok().and_then(|name| name.parse().ok()) else {
+                continue;
+            };
+            match socket_behind(fds.as_fd(), name) {
+                Ok(Some(inode)) if self.wanted.contains(&inode) => {
+                    share.found.push(Holder { inode, pid, start: 0, fd });
+                }
+                // A process shows all or nothing.
+                Err(rustix::io::Errno::ACCESS | rustix::io::Errno::PERM) => {
+                    share.hidden += 1;
+                    return false;
+                }
+                _ => {}
+            }
+        }
+        count > full
     }
 }
 

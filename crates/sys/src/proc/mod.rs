@@ -18,6 +18,7 @@ pub use status::{Capabilities, Ids, Status, parse_status};
 
 use std::io::Read;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 use crate::{Errno, Error};
 
@@ -25,6 +26,7 @@ use crate::{Errno, Error};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Proc {
     root: PathBuf,
+    mounts: OnceLock<Vec<u8>>,
 }
 
 impl Default for Proc {
@@ -37,7 +39,7 @@ impl Default for Proc {
 impl Proc {
     /// Reads `ROOT/proc/…`, and `ROOT/etc/…` for names.
     pub fn new(root: impl Into<PathBuf>) -> Proc {
-        Proc { root: root.into() }
+        Proc { root: root.into(), mounts: OnceLock::new() }
     }
 
     /// The path of a file of this machine, absolute or relative to its root.
@@ -92,6 +94,18 @@ impl Proc {
             Some((name, fields.nth(1)?.parse().ok()))
         };
         Ok(String::from_utf8_lossy(&text).lines().skip(1).filter_map(line).collect())
+    }
+
+    /// The text of `/proc/self/mountinfo`, as it was when it was asked for first.
+    ///
+    /// # Errors
+    /// Those of open(2) and read(2).
+    pub fn mountinfo(&self) -> Result<&[u8], Error> {
+        if let Some(known) = self.mounts.get() {
+            return Ok(known);
+        }
+        let text = self.read("proc/self/mountinfo")?;
+        Ok(self.mounts.get_or_init(|| text))
     }
 
     /// Reads a file whole.

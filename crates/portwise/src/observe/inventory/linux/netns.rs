@@ -142,8 +142,8 @@ fn elsewhere<'a>(pids: Vec<u32>, known: impl Iterator<Item = &'a Namespace>) -> 
 
 /// The network namespaces that are mounted somewhere.
 fn mounted(proc: &Proc) -> Vec<(u64, PathBuf)> {
-    let table = proc.read("proc/self/mountinfo").unwrap_or_default();
-    let entries = mount::parse_mountinfo(&table).into_iter();
+    let table = proc.mountinfo().unwrap_or_default();
+    let entries = mount::parse_mountinfo(table).into_iter();
     let inode = |entry: &mount::MountEntry| {
         entry.root.strip_prefix("net:[")?.strip_suffix(']')?.parse().ok()
     };
