@@ -15,4 +15,5 @@ mod tidy;
 mod xnu;
 mod xnu_binds;
 mod xnu_edges;
+mod xnu_lookup;
 mod xnu_recorded;

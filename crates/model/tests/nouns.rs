@@ -76,6 +76,7 @@ fn the_registry_is_whole() {
 #[test]
 fn names() {
     assert_eq!((KernelFamily::Linux.name(), KernelFamily::Xnu.name()), ("linux", "xnu"));
+    assert_eq!((KernelFamily::Linux.title(), KernelFamily::Xnu.title()), ("Linux", "macOS (XNU)"));
     assert_eq!((Protocol::Tcp.name(), Protocol::Udp.name()), ("tcp", "udp"));
     let bases = [Basis::Source, Basis::Measured("lab/x.md"), Basis::Documented, Basis::Guess];
     let words = ["read in the source", "measured", "documented", "a guess"];

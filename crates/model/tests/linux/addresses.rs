@@ -1,9 +1,10 @@
 //! Which addresses may be bound, and what is asked of the bytes that spell them.
 
 use portwise_model::{
-    AF_INET, AF_INET6, AF_UNSPEC, Case, FactKey, LocalRoute, LocalRoutes, Missing, Protocol,
+    AF_INET, AF_INET6, AF_UNSPEC, Case, Errno, Fact, FactKey, LocalRoute, LocalRoutes, Missing,
+    Outcome, Protocol,
     Protocol::{Tcp, Udp},
-    RouteKind, Version, decide, needs_zone,
+    RouteKind, Version, decide, linux, needs_zone, outcomes_along,
 };
 
 use super::{addr, answer, case, kernel, known};
@@ -300,4 +301,19 @@ fn addresses_that_are_not_known_leave_the_answer_open() {
     let missing: Vec<&Missing> = verdict.missing().collect();
     assert_eq!(missing[0].key, FactKey::Sysctl(NONLOCAL4.into()));
     assert_eq!(super::outcomes(&verdict), open);
+}
+
+/// A raw socket has an address and no port: fewer rules count, and those that pass say nothing.
+#[test]
+fn a_raw_socket() {
+    let told = |ip: &str, change: fn(&mut Case)| {
+        let mut asked = case(Protocol::Udp, ip, 1);
+        change(&mut asked);
+        let (host, subject) = (&asked.host, &asked.subject);
+        outcomes_along(linux::RAW4, host, subject, &asked.request)
+    };
+    assert_eq!(told("127.0.0.1", |_| ()), [Outcome::Ok]);
+    assert_eq!(told("198.51.100.1", |_| ()), [Outcome::Errno(Errno::EADDRNOTAVAIL)]);
+    let open = told("198.51.100.1", |c| c.host.local_routes = Fact::not_asked(FactKey::Interfaces));
+    assert_eq!(open, [Outcome::Errno(Errno::EADDRNOTAVAIL), Outcome::Ok]);
 }

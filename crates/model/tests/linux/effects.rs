@@ -129,6 +129,29 @@ fn places_among_sockets_of_one_port() {
     assert!(newest.filed < oldest.filed && oldest.filed < first.filed);
 }
 
+/// Only listeners of IPv6 that share the port are filed behind the others.
+#[test]
+fn places_among_listeners() {
+    let is_last = |family: Family, shares| {
+        let mut host = host();
+        let socket = |id| {
+            let mut socket = Socket { id: SocketId(id), ..fresh(Tcp, family) };
+            socket.options.reuseport = Some(shares);
+            socket
+        };
+        let ip = if family == Family::Inet { "127.0.0.1" } else { "::1" };
+        let mut listening = |id| {
+            let bound = bound(&mut host, &socket(id), ip, 8080);
+            settle(&mut host, &bound, &Call::Listen(1), Outcome::Ok, None)
+        };
+        let (first, second) = (listening(1), listening(2));
+        second.filed < first.filed
+    };
+    assert!(is_last(Family::Inet6, true));
+    assert!(!is_last(Family::Inet6, false));
+    assert!(!is_last(Family::Inet, true) && !is_last(Family::Inet, false));
+}
+
 /// UDP sockets join a group when they are bound, TCP sockets when they listen.
 #[test]
 fn groups() {
@@ -302,6 +325,23 @@ fn both_ends_of_a_connection() {
         ends(inet6, inet, "127.0.0.1", "127.0.0.1"),
         of("::ffff:127.0.0.1 [::ffff:127.0.0.1]:8080", "127.0.0.1 127.0.0.1:40000")
     );
+}
+
+/// A link-local address means something on one interface only: the new socket is bound to that of
+/// the client, unless the listener is bound to one.
+#[test]
+fn the_device_of_an_accepted_socket() {
+    let device = |src: &str, listener, client| {
+        let mut host = host();
+        let listener = Socket { device: listener, port: 8080, ..fresh(Tcp, Family::Inet6) };
+        let client = Socket { id: SocketId(2), port: 40000, device: client, ..listener };
+        let src = src.parse().unwrap();
+        connected(&mut host, &client, &listener, SocketId(3), (src, src)).1.device
+    };
+    assert_eq!(device("fe80::10", 0, 2), 2);
+    assert_eq!(device("2001:db8::10", 0, 2), 0);
+    assert_eq!(device("fe80::10", 3, 2), 3);
+    assert_eq!(device("2001:db8::10", 3, 2), 3);
 }
 
 #[test]

@@ -89,6 +89,26 @@ fn another_port() {
     assert_eq!(other(Tcp, 80, &[crowd, vec![8099]].concat()), None, "20 are tried");
 }
 
+/// Below the limit no port is free for everyone, so what is proposed lies at it or above; a port
+/// that is above the limit itself stays near.
+#[test]
+fn another_port_below_a_high_limit() {
+    let other = |port, limit| {
+        let asked = with(case(Tcp, "127.0.0.1", port), |c| {
+            c.host.set_sysctl("net.ipv4.ip_unprivileged_port_start", limit, "test");
+            c.host.sockets.push_front(holder(Tcp, "0.0.0.0", port));
+        });
+        addr(&mut fixed(&asked, "another-port")).port
+    };
+    assert_eq!(other(80, 1024), 8080);
+    assert_eq!(other(80, 9000), 9000);
+    assert_eq!(other(8999, 9000), 9000);
+    assert_eq!(other(9000, 9000), 9001);
+    assert_eq!(other(9001, 9000), 9002);
+    // One that is above the limit may be answered by one below.
+    assert_eq!(other(443, 100), 8443);
+}
+
 #[test]
 fn a_port_for_who_named_none() {
     let full = with(case(Tcp, "127.0.0.1", 0), |c| {

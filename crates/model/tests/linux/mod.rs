@@ -7,6 +7,8 @@ mod datagrams;
 mod effects;
 mod evidence;
 mod fixes;
+mod machine;
+mod memory;
 mod options;
 mod ports;
 mod programs;
