@@ -121,7 +121,7 @@ impl Reader {
                 .is_some_and(|pid| self.is_adopted(identity.pid, &stat, pid, is_service)),
             run: self.run(&stat, &cgroups),
             terminal: terminal(stat.terminal),
-            forward: forward::forward(&arguments),
+            forward: forward::forward(&self.proc, identity.pid, &arguments),
             arguments,
             units,
             container,
