@@ -17,7 +17,7 @@ pub(super) fn forward(proc: &Proc, pid: u32, arguments: &[String]) -> Option<For
         .find(|name| program == *name || program.strip_prefix(name) == Some(".avx2"))?;
     let to = match by {
         "docker-proxy" => docker_proxy(arguments),
-        "pasta" => value(arguments, "netns").map(|file| namespace(file)),
+        "pasta" => value(arguments, "netns").map(namespace),
         "slirp4netns" => slirp4netns(arguments),
         // They are told by their standard input, and have a child on the other side.
         _ => child_elsewhere(proc, pid),
