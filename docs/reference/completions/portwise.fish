@@ -361,7 +361,7 @@ complete -c portwise -n "__fish_portwise_using_subcommand conform" -l within -d 
 complete -c portwise -n "__fish_portwise_using_subcommand conform" -l seed -d 'With --random: which scenarios; the same seed gives the same ones everywhere' -r
 complete -c portwise -n "__fish_portwise_using_subcommand conform" -l skip -d 'With --random: leave out the first N of them' -r
 complete -c portwise -n "__fish_portwise_using_subcommand conform" -l jobs -d 'With --random or --live: how many threads; one for each processor by default' -r
-complete -c portwise -n "__fish_portwise_using_subcommand conform" -l record -d 'With --random: write every scenario, with what the kernel answered, into a file' -r -F
+complete -c portwise -n "__fish_portwise_using_subcommand conform" -l record -d 'With --random or --random-rules: write every scenario, with what the kernel answered, into a file' -r -F
 complete -c portwise -n "__fish_portwise_using_subcommand conform" -l out -d 'With --random: where a disagreement is written; by default into the directory for temporary files' -r -F
 complete -c portwise -n "__fish_portwise_using_subcommand conform" -l as -d 'Ask as a login process of this user, without capabilities unless it is root' -r
 complete -c portwise -n "__fish_portwise_using_subcommand conform" -l pid -d 'Ask in place of this process: with its credentials, in its network namespace' -r

@@ -1,6 +1,7 @@
 //! Packets through a small host: routing, rules, sockets, and the way back.
 
 mod answers;
+mod recorded;
 mod world;
 
 use std::net::IpAddr;

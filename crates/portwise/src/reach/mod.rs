@@ -8,6 +8,7 @@ mod exposed;
 mod fixes;
 mod notes;
 mod question;
+mod recorded;
 mod remedies;
 mod statement;
 mod vantage;

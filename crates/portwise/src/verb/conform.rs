@@ -59,8 +59,9 @@ pub struct Args {
     /// With --random or --live: how many threads; one for each processor by default
     #[arg(long, value_name = "N")]
     pub jobs: Option<usize>,
-    /// With --random: write every scenario, with what the kernel answered, into a file
-    #[arg(long, value_name = "FILE", requires = "random")]
+    /// With --random or --random-rules: write every scenario, with what the kernel answered, into
+    /// a file
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["files", "features"])]
     pub record: Option<PathBuf>,
     /// With --random: where a disagreement is written; by default into the directory for
     /// temporary files

@@ -32,6 +32,8 @@ pub struct Plan {
     pub skip: u64,
     /// No scenario is started after this long.
     pub within: Option<Duration>,
+    /// Keeps every scenario, with what the model answered.
+    pub record: bool,
 }
 
 /// What was found.
@@ -57,6 +59,8 @@ pub struct Summary {
     pub refusal: Option<String>,
     /// Why packets were open, and how many.
     pub why_open: BTreeMap<String, u64>,
+    /// The scenarios, a line of JSON each, if they were to be kept.
+    pub recorded: Vec<String>,
     /// The first disagreement, made small.
     pub mismatch: Option<Mismatch>,
     /// How long it took.
@@ -144,6 +148,9 @@ fn play(plan: &Plan, progress: &dyn Fn(u64)) -> Result<Summary, Trouble> {
             }
         }
         summary.open_scenarios += u64::from(is_open);
+        if plan.record {
+            summary.recorded.push(record(&probes)?);
+        }
         progress(number - plan.skip + 1);
     }
     summary.elapsed = start.elapsed();
@@ -224,6 +231,13 @@ fn compare(world: &mut World, probe: &Probe) -> Result<Compared, Trouble> {
     let observed =
         format!("{}, and these rules met it: {}", world.shown(&observed), met.join(", "));
     Ok(Compared::Disagree { predicted: format!("{predicted} by {rule} ({because})"), observed })
+}
+
+/// All that decides about these packets, each of which ended where the model says.
+fn record(probes: &[Probe]) -> Result<String, Trouble> {
+    let mut setting = live::setting()?;
+    let asks: Vec<_> = probes.iter().map(|probe| (probe.target(), probe.from())).collect();
+    Reaching::new(&mut setting)?.recorded(&asks)
 }
 
 /// The outcomes of packets that a rule stopped.

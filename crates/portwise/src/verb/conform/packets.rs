@@ -4,7 +4,10 @@ use std::{fmt::Write as _, time::Duration};
 
 use serde::Serialize;
 
-use super::{Args, Outcomes, closing, random::progress};
+use super::{
+    Args, Outcomes, closing,
+    random::{progress, save},
+};
 use crate::{
     Trouble,
     act::packets::{self, Plan, Summary},
@@ -41,11 +44,16 @@ pub(super) fn run(
         seed: args.seed,
         skip: args.skip,
         within: args.within.map(Duration::from_secs),
+        record: args.record.is_some(),
     };
     let bar = progress(count);
     let summary = packets::random(&plan, &|done| bar.set_position(done));
     bar.finish_and_clear();
     let summary = summary?;
+    if let Some(file) = &args.record {
+        let lines: String = summary.recorded.iter().map(|line| format!("{line}\n")).collect();
+        save(file, lines.as_bytes())?;
+    }
     let (steps, scenarios) = outcomes(&summary);
     if global.json {
         output.data(&json::write(&Document {

@@ -233,7 +233,7 @@ fn record(file: &PathBuf, summary: &Summary) -> Result<(), Trouble> {
     save(file, &lines)
 }
 
-fn save(file: &PathBuf, bytes: &[u8]) -> Result<(), Trouble> {
+pub(super) fn save(file: &PathBuf, bytes: &[u8]) -> Result<(), Trouble> {
     fs::write(file, bytes)
         .map_err(|e| Trouble::new(format!("{}: cannot be written: {e}", file.display())))
 }
