@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <linux/filter.h>
 #include <linux/netlink.h>
+#include <linux/seccomp.h>
 #include <netinet/in.h>
 #include <pthread.h>
 #include <signal.h>
@@ -161,6 +162,13 @@ int main(int argc, char **argv) {
             }
         }
         printf("%ld %ld\n", best[0] - best[1], best[2]);
+    } else if (!strcmp(how, "filtered")) {
+        /* The rest of the arguments under the smallest filter that there is. */
+        struct sock_filter all = BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW);
+        struct sock_fprog filter = {1, &all};
+        prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+        if (!syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &filter)) execv(argv[2], argv + 2);
+        return 1;
     } else if (!strcmp(how, "threads")) {
         pthread_t threads[64];
         times = 50;
