@@ -10,6 +10,7 @@ mod linux_random;
 mod linux_reach;
 mod linux_versions;
 mod nouns;
+mod other_kernels;
 mod small_world;
 mod tidy;
 mod xnu;

@@ -2,7 +2,7 @@
 
 mod learn;
 mod others;
-mod world;
+pub(crate) mod world;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::OnceLock;

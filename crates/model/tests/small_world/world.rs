@@ -25,21 +25,21 @@ const LIMIT: &str = "net.ipv4.ip_unprivileged_port_start";
 
 /// Who asks, and who made the socket.
 #[derive(Clone)]
-pub(super) struct Asker {
-    pub(super) name: &'static str,
-    pub(super) subject: Subject,
-    pub(super) owner: u32,
+pub(crate) struct Asker {
+    pub(crate) name: &'static str,
+    pub(crate) subject: Subject,
+    pub(crate) owner: u32,
 }
 
 /// Hosts that are alike but for the limit of reserved ports; each is asked each of the requests by
 /// each of the askers.
-pub(super) struct World {
-    pub(super) hosts: Vec<Host>,
-    pub(super) askers: Vec<Asker>,
-    pub(super) requests: Vec<Request>,
+pub(crate) struct World {
+    pub(crate) hosts: Vec<Host>,
+    pub(crate) askers: Vec<Asker>,
+    pub(crate) requests: Vec<Request>,
 }
 
-pub(super) fn kernels() -> Vec<Kernel> {
+pub(crate) fn kernels() -> Vec<Kernel> {
     let linux = [(6, 18), (5, 2), (4, 10)]
         .map(|(major, minor)| crate::linux::kernel(Version::new(major, minor, 0)));
     let xnu = ["4570.71.2", "4903.231.4", "11417.121.6"].map(|tag| xnu::from_tag(tag).unwrap());
@@ -57,7 +57,7 @@ pub(super) fn kernels() -> Vec<Kernel> {
 
 /// The worlds of one kernel: what is usual, in full; then what is odd about a host, about a
 /// request, and the calls that are not `bind`, each beside a few of the usual.
-pub(super) fn worlds(kernel: &Kernel) -> Vec<World> {
+pub(crate) fn worlds(kernel: &Kernel) -> Vec<World> {
     const GATED: &str = "behind unknown gates";
     let mut askers = askers(kernel.family);
     let few: Vec<Asker> =
