@@ -1,6 +1,7 @@
 //! Packets through a small host: routing, rules, sockets, and the way back.
 
 mod answers;
+mod later;
 mod recorded;
 mod world;
 

@@ -43,6 +43,8 @@ pub struct Seen {
     pub wildcard: bool,
     /// Whether it is connected.
     pub connected: bool,
+    /// Whether it is a whole socket, and not one of a handshake under way.
+    pub full: bool,
 }
 
 /// Finds the socket that would get a packet if it went to this address and port.

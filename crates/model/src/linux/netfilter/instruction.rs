@@ -274,6 +274,10 @@ impl Walk<'_, '_> {
         let Some(seen) = (self.env.find)(packet, packet.tuple.dst, packet.tuple.dport) else {
             return Next::Break;
         };
+        if !seen.full && key != SocketKey::Transparent {
+            // That of a handshake under way has no more to show (nft_socket_eval).
+            return Next::Break;
+        }
         let bytes = match key {
             SocketKey::Transparent => Bytes::exact(&[u8::from(seen.transparent)]),
             SocketKey::Wildcard => Bytes::exact(&[u8::from(seen.wildcard)]),

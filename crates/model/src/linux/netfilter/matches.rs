@@ -95,6 +95,10 @@ impl Walk<'_, '_> {
     /// `-m socket --restore-skmark`.
     pub(super) fn restore_mark(&mut self, wanted: &Match, packet: &mut Packet) {
         if let Match::Socket { restore_mark: true, .. } = wanted {
+            let seen = (self.env.find)(packet, packet.tuple.dst, packet.tuple.dport);
+            if seen.is_some_and(|seen| !seen.full) {
+                return;
+            }
             // Few sockets have one, and it is told to the administrator only.
             packet.mark = 0;
         }

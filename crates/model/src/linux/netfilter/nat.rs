@@ -195,9 +195,11 @@ impl Walk<'_, '_> {
                 (self.env.find)(packet, ip, port).filter(|seen| !seen.connected)
             }
         };
-        match seen.filter(|seen| seen.transparent) {
-            Some(seen) => packet.given_to = Some(seen.id),
-            None => return false,
+        let Some(seen) = seen.filter(|seen| seen.transparent) else { return false };
+        packet.given_to = Some(seen.id);
+        if seen.full {
+            // A listener knows nothing of the handshake that the packet would complete.
+            packet.half_open = None;
         }
         true
     }

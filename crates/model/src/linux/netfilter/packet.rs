@@ -120,6 +120,8 @@ pub struct Packet {
     pub route_again: Vec<(u32, Tuple)>,
     /// The socket that a transparent proxy rule gave it to.
     pub given_to: Option<SocketId>,
+    /// The handshake that it completes: its listener, and the addresses it has there.
+    pub half_open: Option<(SocketId, Tuple)>,
     /// What rules put into sets on the way, by set.
     pub added: BTreeSet<(usize, Vec<u8>)>,
     /// The sets of ipset that rules changed on the way.
@@ -168,6 +170,7 @@ impl Packet {
             kind: 0,
             route_again: Vec::new(),
             given_to: None,
+            half_open: None,
             added: BTreeSet::new(),
             changed_ipsets: BTreeSet::new(),
         }

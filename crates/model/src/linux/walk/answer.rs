@@ -1,15 +1,13 @@
-//! The way back: of an answer, of a refusal, and then of the client's acknowledgement.
+//! The way back: of an answer or of a refusal.
 
 use alloc::format;
 use core::net::IpAddr;
 
 use super::{On, Way, back::Leaves, rule, shown, told::Told, unknown};
 use crate::{
-    Errno, ReachOutcome, Socket, Stopper, WayEnd,
+    ReachOutcome, Socket, Stopper, WayEnd,
     linux::{
-        netfilter::{
-            ACK, Hook, How, Owner, Packet, Port, RST, SYN, Stop, Tracking, Tuple, source_for,
-        },
+        netfilter::{ACK, Hook, Owner, Packet, Port, RST, SYN, Stop, Tracking, Tuple, source_for},
         route::{Flow, RouteType, Routed, first_way, local_type, lookup},
     },
 };
@@ -125,85 +123,6 @@ impl Way<'_, '_> {
         route.prefers.or_else(|| source_for(network, hop.device, dst))
     }
 
-    /// The client's acknowledgement, which completes the handshake.
-    pub(super) fn acknowledge(&mut self, first: &Packet) -> On {
-        let network = self.scene.network;
-        let question = self.question;
-        let mut packet = first.clone();
-        packet.tuple = first.connection.original;
-        packet.flags = ACK;
-        packet.mark = 0;
-        packet.given_to = None;
-        packet.tracking = Tracking::Unseen;
-        packet.becomes = match first.is_tracked() {
-            true => Tracking::Established { reply: false },
-            false => Tracking::Untracked,
-        };
-        packet.zone = 0;
-        let Some(device) = network.device(question.vantage.device) else { return Ok(()) };
-        self.note("the client's acknowledgement follows");
-        let hooks: &[Hook] = if device.loopback {
-            packet.owner = question.vantage.owner;
-            packet.iif = 0;
-            self.acknowledge_out(&mut packet)?;
-            &[Hook::Postrouting, Hook::Prerouting, Hook::Input]
-        } else {
-            packet.iif = device.index;
-            packet.oif = 0;
-            let chains = self.scene.rules.at(Hook::Ingress, packet.is_v6(), Some(&device.name));
-            let stopped = self.chains(&chains, Hook::Ingress, &mut packet);
-            self.pass_later(stopped, &packet, Hook::Ingress)?;
-            &[Hook::Prerouting, Hook::Input]
-        };
-        for &hook in hooks {
-            if hook == Hook::Prerouting && device.loopback {
-                (packet.iif, packet.oif, packet.owner) = (device.index, 0, None);
-            }
-            let stopped = self.hook(hook, &mut packet);
-            self.pass_later(stopped, &packet, hook)?;
-        }
-        Ok(())
-    }
-
-    /// The way out of an acknowledgement of a client of this host. Rules may send it elsewhere than
-    /// the first packet, which they marked otherwise.
-    fn acknowledge_out(&mut self, packet: &mut Packet) -> On {
-        packet.oif = self.way_out(packet, 0)?.oif;
-        let stopped = self.hook(Hook::Output, packet);
-        self.pass_later(stopped, packet, Hook::Output)?;
-        for (mark, tuple) in core::mem::take(&mut packet.route_again) {
-            packet.oif = self.way_out(&Packet { tuple, ..packet.clone() }, mark)?.oif;
-        }
-        if self.is_loopback(packet.oif) {
-            return Ok(());
-        }
-        let name = self.name(packet.oif);
-        Err(WayEnd::unknown(format!(
-            "later packets of the connection leave by {name}, unlike the first one"
-        )))
-    }
-
-    /// What stops a later packet of the client. A refusal reaches it after all.
-    fn pass_later(&mut self, stopped: Result<(), Stop>, packet: &Packet, hook: Hook) -> On {
-        let Err(Stop { how: How::Reject(with), at }) = stopped else {
-            return self.pass_back(stopped);
-        };
-        let silent = WayEnd {
-            stopper: rule(at),
-            note: "it stops what goes on after the first packet".into(),
-            ..WayEnd::new(ReachOutcome::Silent)
-        };
-        let Some(told) = Told::by_rule(with, packet.protocol, packet.is_v6()) else {
-            return Err(silent);
-        };
-        self.answer_error(packet, told, Some(hook))?;
-        let errno = match told {
-            Told::Icmp(_) => told.errno(packet.is_v6()),
-            _ => Some(Errno::ECONNRESET),
-        };
-        Err(WayEnd { errno, outcome: ReachOutcome::Refused, ..silent })
-    }
-
     /// What stops an answer leaves the client without one.
     pub(super) fn pass_back(&mut self, stopped: Result<(), Stop>) -> On {
         let Err(stop) = stopped else { return Ok(()) };
@@ -251,7 +170,7 @@ fn turned(first: &Packet, flags: u8) -> Packet {
     (answer.mark, answer.zone, answer.kind) = (0, 0, 0);
     answer.local = true;
     answer.owner = None;
-    answer.given_to = None;
+    (answer.given_to, answer.half_open) = (None, None);
     answer.tracking = Tracking::Unseen;
     answer.becomes = match first.is_tracked() {
         true => Tracking::Established { reply: true },

@@ -99,7 +99,7 @@ impl Way<'_, '_> {
             });
         }
         self.answer_syn(packet, socket)?;
-        self.acknowledge(packet)
+        self.acknowledge(packet, socket)
     }
 
     /// What becomes of a handshake that a rule completed before the socket is asked.

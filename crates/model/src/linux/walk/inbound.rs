@@ -117,7 +117,7 @@ impl Way<'_, '_> {
         }
     }
 
-    fn refused(&mut self, packet: &Packet, refused: Refused) -> WayEnd {
+    pub(super) fn refused(&mut self, packet: &Packet, refused: Refused) -> WayEnd {
         match refused {
             Refused::Martian(why) => {
                 self.note(format!("routing: dropped, {why}"));

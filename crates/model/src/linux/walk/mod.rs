@@ -1,6 +1,7 @@
 //! A packet's whole way: from where it comes from, past the hooks and through routing, to a socket
 //! or out again, and the answer's way back.
 
+mod acknowledge;
 mod answer;
 mod back;
 mod bridge;
@@ -189,6 +190,19 @@ fn seen(
     port: Port,
 ) -> Result<Option<Seen>, Missing> {
     let Some(port) = port.exact() else { return Ok(None) };
+    if let Some((listener, of)) = packet.half_open
+        && (packet.tuple.src, packet.tuple.sport) == (of.src, of.sport)
+        && (ip, Port::Exact(port)) == (of.dst, of.dport)
+    {
+        let listener = scene.host.sockets.get(listener);
+        return Ok(listener.map(|listener| Seen {
+            id: listener.id,
+            transparent: listener.options.transparent,
+            wildcard: false,
+            connected: true,
+            full: false,
+        }));
+    }
     let asked = lookup_packet(scene.network, packet, ip, port, packet.iif);
     let found = crate::lookup(scene.host, &asked)?;
     let Some(socket) = first_socket(scene.host, &found.to) else { return Ok(None) };
@@ -197,6 +211,7 @@ fn seen(
         transparent: socket.options.transparent,
         wildcard: crate::is_unspecified(socket.ip.to_canonical()),
         connected: socket.remote.is_some(),
+        full: true,
     }))
 }
 

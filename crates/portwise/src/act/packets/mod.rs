@@ -138,10 +138,17 @@ fn play(plan: &Plan, progress: &dyn Fn(u64)) -> Result<Summary, Trouble> {
                     summary.open += 1;
                     *summary.why_open.entry(why).or_default() += 1;
                 }
-                Compared::Disagree { .. } => {
-                    let small = shrink(&mut world, &rules, probe)?;
-                    let sockets = world::shown(&sockets);
-                    summary.mismatch = Some(describe(&mut world, number, &small, probe, sockets)?);
+                Compared::Disagree { predicted, observed } => {
+                    let rules = shrink(&mut world, &rules, probe)?;
+                    let first = Mismatch {
+                        number,
+                        packet: probe.to_string(),
+                        predicted,
+                        observed,
+                        rules: rules.text(),
+                        sockets: world::shown(&sockets),
+                    };
+                    summary.mismatch = Some(described(&mut world, &rules, probe, first)?);
                     summary.elapsed = start.elapsed();
                     return Ok(summary);
                 }
@@ -261,18 +268,19 @@ fn shrink(world: &mut World, rules: &Rules, probe: &Probe) -> Result<Rules, Trou
     Ok(best)
 }
 
-fn describe(
+/// A disagreement as the rules that are left of it show it, or as it was if it does not come again.
+fn described(
     world: &mut World,
-    number: u64,
     rules: &Rules,
     probe: &Probe,
-    sockets: String,
+    first: Mismatch,
 ) -> Result<Mismatch, Trouble> {
     let _ = world.load(rules);
-    let (predicted, observed) = match compare(world, probe)? {
-        Compared::Disagree { predicted, observed } => (predicted, observed),
-        _ => ("something that differs from time to time".into(), "the same now".into()),
-    };
-    let (packet, rules) = (probe.to_string(), rules.text());
-    Ok(Mismatch { number, packet, predicted, observed, rules, sockets })
+    Ok(match compare(world, probe)? {
+        Compared::Disagree { predicted, observed } => Mismatch { predicted, observed, ..first },
+        _ => Mismatch {
+            observed: format!("{}, and as predicted after that", first.observed),
+            ..first
+        },
+    })
 }

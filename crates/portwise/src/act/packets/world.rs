@@ -175,7 +175,7 @@ impl World {
             made
         };
         let sniffers = [inside(&far, FAR)?, inside(&near, NEAR)?, sniffer()?];
-        let legacy = "iptables-legacy -S >/dev/null && ip6tables-legacy -S >/dev/null";
+        let legacy = "iptables-legacy -w -S >/dev/null && ip6tables-legacy -w -S >/dev/null";
         let has_legacy = shell(legacy).is_ok();
         Ok(World { host, far, near, open: Vec::new(), sniffers, has_legacy })
     }
@@ -194,7 +194,8 @@ impl World {
         let said = |e: String| (None, e.lines().next().unwrap_or_default().to_owned());
         feed("sh", &["-c", &self.clear()], "").map_err(said)?;
         for (tool, text) in rules.files() {
-            let args: &[&str] = if tool == "nft" { &["-f", "-"] } else { &[] };
+            // The tools for legacy tables have one lock for all namespaces.
+            let args: &[&str] = if tool == "nft" { &["-f", "-"] } else { &["-w"] };
             feed(tool, args, &text).map_err(|e| {
                 let line = complaint(&e).and_then(|number| rules.line_at(tool, number));
                 (line, said(e).1)
@@ -208,9 +209,9 @@ impl World {
             return CLEAR.into();
         }
         let tables = "for x in iptables-legacy-restore ip6tables-legacy-restore; do \
-             for t in raw mangle nat filter; do printf '*%s\\nCOMMIT\\n' $t; done | $x; done";
+             for t in raw mangle nat filter; do printf '*%s\\nCOMMIT\\n' $t; done | $x -w; done";
         let chains = "for x in iptables-legacy ip6tables-legacy; do for c in INPUT FORWARD OUTPUT; do \
-             $x -P $c ACCEPT; done; done";
+             $x -w -P $c ACCEPT; done; done";
         format!("{CLEAR}; {tables}; {chains}")
     }
 
