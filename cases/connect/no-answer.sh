@@ -2,8 +2,9 @@
 # A rule of this host drops what leaves for the server; the client gives up, and no call ever fails.
 # asks: portwise trace -- $CMD
 # first: connect 10.77.1.2:80/tcp
-# first: no answer came
-# first: dropped on the way
+# first: no answer came, and the program gave up: this host
+# first: firewall drops it: inet own out handle
+# first: nft insert rule inet own out tcp dport 80 accept
 # not: ECONNREFUSED
 . "$(dirname "$0")/../lib.sh"
 netns A B

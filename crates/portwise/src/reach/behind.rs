@@ -38,8 +38,8 @@ impl Reaching<'_> {
                 self.stopped(answer);
                 filtered(answer);
             }
-            (ReachOutcome::Forwarded, Some(to)) if !answer.fails => {
-                self.sent_to(answer, target, to)
+            (ReachOutcome::Forwarded, to) if !answer.fails => {
+                self.sent_to(answer, target, to.unwrap_or((target.ip, target.port).into()));
             }
             _ => {}
         }
@@ -149,7 +149,8 @@ impl Reaching<'_> {
         };
         let mut with = others.filter(is_it);
         let Some(namespace) = with.next() else {
-            if owners.unseen().namespaces == 0 && self.is_virtual(answer.leaves_by.as_deref()) {
+            let is_seen = answer.rewritten.is_some() && owners.unseen().namespaces == 0;
+            if is_seen && self.is_virtual(answer.leaves_by.as_deref()) {
                 left_over(answer, to);
             }
             return;
@@ -171,8 +172,9 @@ impl Reaching<'_> {
             return;
         }
         answer.fails = true;
+        let goes = if answer.rewritten.is_some() { "is sent on to" } else { "leaves for" };
         answer.because = format!(
-            "it is sent on to {}, and {} there (--netns {}): {}",
+            "it {goes} {}, and {} there (--netns {}): {}",
             shown(to.ip(), None, to.port()),
             super::word(there.outcome),
             place,

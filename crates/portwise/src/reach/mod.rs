@@ -6,6 +6,7 @@ mod behind;
 mod change;
 mod exposed;
 mod fixes;
+mod here;
 mod notes;
 mod question;
 mod recorded;

@@ -14,6 +14,8 @@ pub enum Kind {
     Loopback,
     /// This host, to an address of its own that others can see.
     Own,
+    /// This host, to another one.
+    Client,
     /// A neighbour on an interface.
     Neighbour,
     /// A network of containers or virtual machines: behind a bridge of this host.
@@ -27,13 +29,13 @@ pub enum Kind {
 impl Kind {
     /// Whether it is this host itself.
     pub const fn is_here(&self) -> bool {
-        matches!(self, Kind::Loopback | Kind::Own)
+        matches!(self, Kind::Loopback | Kind::Own | Kind::Client)
     }
 
     /// The kind in few words, this host as one; `device` is the interface.
     pub(super) fn short(&self, device: &str) -> String {
         match self {
-            Kind::Loopback | Kind::Own => "this host".into(),
+            Kind::Loopback | Kind::Own | Kind::Client => "this host".into(),
             Kind::Neighbour => format!("neighbours on {device}"),
             Kind::Bridge => format!("what is behind the bridge {device}"),
             Kind::Namespace => format!("the namespace behind {device}"),
@@ -46,6 +48,7 @@ impl Kind {
         match self {
             Kind::Loopback => "this host, over loopback".into(),
             Kind::Own => "this host, to its own address (other hosts meet other rules)".into(),
+            Kind::Client => "this host".into(),
             Kind::Neighbour => format!("a neighbour on {device}"),
             Kind::Bridge => format!("behind the bridge {device}"),
             Kind::Namespace => format!("the namespace behind {device}"),

@@ -227,5 +227,11 @@ fn head(answer: &Answer) -> (Color, &'static str) {
         ReachOutcome::Unknown => Color::Yellow,
         _ => Color::Red,
     };
-    (color, if answer.fails { "fails" } else { crate::reach::word(answer.outcome) })
+    let word = match answer.outcome {
+        _ if answer.fails => "fails",
+        // Its own packets a host does not forward.
+        ReachOutcome::Forwarded if answer.from.ends_with("%lo") => "leaves",
+        outcome => crate::reach::word(outcome),
+    };
+    (color, word)
 }

@@ -11,7 +11,7 @@ use crate::{
         names::{Named, NamedAddress},
         port::{OnPort, on_port},
     },
-    reach::{Answer, From, Reaching},
+    reach::{Answer, From, Kind, Reaching},
     render::{json, reach as render},
 };
 
@@ -80,10 +80,13 @@ pub fn reach(
         }
         let mut views = reaching.views(target);
         views.extend(reaching.listeners(target, &views));
+        let views = reaching.elsewhere(target, views);
         for view in views {
             let device = view.from.device.clone().unwrap_or_default();
             let answer = reaching.answer_in_full(&view.target, &view.from)?;
-            let (vantage, here) = (view.kind.words(&device), view.kind.is_here());
+            // Of another host's name it is for that host to say which address serves.
+            let here = view.kind.is_here() && view.kind != Kind::Client;
+            let vantage = view.kind.words(&device);
             rows.push(Row { vantage, here, answer });
         }
     }

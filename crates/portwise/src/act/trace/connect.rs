@@ -6,7 +6,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use portwise_model::{FactKey, Protocol, Socket, State};
 use portwise_sys::Errno;
 
-use super::{ports, proxy, route, tracee::Record};
+use super::{firewall, ports, proxy, route, tracee::Record};
 use crate::{Setting, explain::FixReport};
 
 /// Why a connection failed.
@@ -60,9 +60,30 @@ pub(super) fn explain(setting: &mut Setting, record: &Record, address: SocketAdd
         seen = listeners(setting, record, address);
     }
     seen.extend(proxy::named(record.pid, address));
-    let by_route = route::stops(setting, record, address);
-    let because = by_route.unwrap_or_else(|| because.into());
-    Connect { because, seen, fixes: Vec::new() }
+    if let Some(because) = route::stops(setting, record, address) {
+        return Connect { because, seen, fixes: Vec::new() };
+    }
+    let protocol = record.protocol.unwrap_or(Protocol::Tcp);
+    if may_be_firewall(errno)
+        && let Some(stopped) = firewall::stops(setting, protocol, address)
+    {
+        return Connect { because: stopped.because, seen, fixes: stopped.fixes };
+    }
+    Connect { because: because.into(), seen, fixes: Vec::new() }
+}
+
+/// Whether a rule of this host could have this effect on a connection.
+fn may_be_firewall(errno: Errno) -> bool {
+    [
+        Errno::ECONNREFUSED,
+        Errno::ETIMEDOUT,
+        Errno::EHOSTUNREACH,
+        Errno::ENETUNREACH,
+        Errno::EACCES,
+        Errno::EPERM,
+        Errno::ECONNRESET,
+    ]
+    .contains(&errno)
 }
 
 /// Whether an address is one of this host's; `None` if that is not known.

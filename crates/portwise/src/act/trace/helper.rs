@@ -2,9 +2,10 @@
 
 use std::net::SocketAddr;
 
+use portwise_model::Protocol;
 use portwise_sys::{Errno, proc::Proc};
 
-use super::tracee;
+use super::{firewall, tracee};
 use crate::endpoint::shown;
 
 /// What is to be said if a program that was just started refuses to bind for another: the helper of
@@ -29,9 +30,18 @@ pub(super) fn refusal(tid: u32) -> Option<String> {
 /// That somebody gave up on a connection, or did not look.
 pub(super) fn unanswered(address: SocketAddr) -> String {
     let to = shown(address.ip(), None, address.port());
+    let Some(stopped) = firewall::stopped(Protocol::Tcp, address) else {
+        return format!(
+            "connect {to}/tcp went on in the background, and nobody asked how it ended: most \
+             likely no answer came and the program gave up, as if packets were dropped on the way"
+        );
+    };
+    let fixes = stopped.fixes.iter().filter_map(|fix| fix.command.as_ref());
+    let fix: Vec<String> = fixes.map(|command| format!("; `{command}` lets it pass")).collect();
     format!(
-        "connect {to}/tcp went on in the background, and nobody asked how it ended: most likely no \
-         answer came and the program gave up, as if packets were dropped on the way"
+        "connect {to}/tcp went on in the background, no answer came, and the program gave up: {}{}",
+        stopped.because,
+        fix.first().map_or("", String::as_str)
     )
 }
 

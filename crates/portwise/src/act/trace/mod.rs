@@ -9,6 +9,7 @@
 mod call;
 mod connect;
 mod explain;
+mod firewall;
 mod helper;
 mod ports;
 mod proxy;
