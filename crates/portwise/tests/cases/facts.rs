@@ -14,60 +14,64 @@ use super::{
 fn text_and_json_say_the_same() {
     in_each(|case, path| {
         let key = Key::read(&fs::read_to_string(case).unwrap());
-        let question = key.asks.split("; ").next().unwrap_or_default();
-        if question.contains("--json") {
-            return Vec::new();
-        }
-        // Some ask as another user, or from elsewhere.
-        let Some((before, asked)) = question.split_once("portwise ") else { return Vec::new() };
-        let (verb, rest) = asked.split_once(' ').unwrap_or((asked, ""));
-        let json = match verb {
-            "why" => format!("{before}portwise why --json {rest}"),
-            "reach" | "list" => {
-                let asked = format!("{before}portwise {verb} --json {rest}");
-                return valid(case, path, verb, &asked, &format!("{verb}.json"));
-            }
-            "trace" if !rest.contains("-o ") => {
-                let asked = format!(
-                    "lines=$(mktemp); {before}portwise trace -o $lines {rest} >/dev/null 2>&1; cat \
-                     $lines; rm $lines"
-                );
-                return valid(case, path, verb, &asked, "trace.json");
-            }
-            _ => return Vec::new(),
-        };
-        let both = format!("{question}; echo '--- json'; {json}");
-        let asked = match ask(case, path, &both) {
-            None => return Vec::new(),
-            Some(Err(wrong)) => return vec![wrong],
-            Some(Ok(asked)) => asked,
-        };
-        let Some((text, json)) = asked.answer.split_once("--- json\n") else {
-            return vec![format!("no answer: {}{}", asked.answer, asked.errors)];
-        };
-        let Ok(json) = serde_json::from_str::<Value>(json) else {
-            return vec![format!("no JSON: {json}")];
-        };
-        let file = if json["schema"] == "portwise.unix/1" { "unix.json" } else { "why.json" };
-        let mut checker = Checker { faults: Vec::new(), used: BTreeSet::new() };
-        checker.check(&json, &schema(file), file, "why", "why");
-        if !checker.faults.is_empty() {
-            return checker.faults;
-        }
-        let flat = squeezed(text);
-        let facts: Vec<String> =
-            json["answers"].as_array().into_iter().flatten().flat_map(facts).collect();
-        let missing = facts.iter().filter(|fact| !flat.contains(&squeezed(fact)));
-        let mut wrong: Vec<String> =
-            missing.map(|fact| format!("in the JSON, not in the text: {fact}")).collect();
-        if facts.len() < 2 {
-            wrong.push(format!("the JSON says nothing: {facts:?}"));
-        }
-        if !wrong.is_empty() {
-            wrong.push(text.into());
-        }
-        wrong
+        compare(case, path, key.asks.split("; ").next().unwrap_or_default())
     });
+}
+
+/// What is wrong with the JSON that answers a question, by itself or beside the text.
+pub(super) fn compare(case: &Path, path: &str, question: &str) -> Vec<String> {
+    if question.contains("--json") {
+        return Vec::new();
+    }
+    // Some ask as another user, or from elsewhere.
+    let Some((before, asked)) = question.split_once("portwise ") else { return Vec::new() };
+    let (verb, rest) = asked.split_once(' ').unwrap_or((asked, ""));
+    let json = match verb {
+        "why" => format!("{before}portwise why --json {rest}"),
+        "reach" | "list" => {
+            let asked = format!("{before}portwise {verb} --json {rest}");
+            return valid(case, path, verb, &asked, &format!("{verb}.json"));
+        }
+        "trace" if !rest.contains("-o ") => {
+            let asked = format!(
+                "lines=$(mktemp); {before}portwise trace -o $lines {rest} >/dev/null 2>&1; cat \
+                 $lines; rm $lines"
+            );
+            return valid(case, path, verb, &asked, "trace.json");
+        }
+        _ => return Vec::new(),
+    };
+    let both = format!("{question}; echo '--- json'; {json}");
+    let asked = match ask(case, path, &both) {
+        None => return Vec::new(),
+        Some(Err(wrong)) => return vec![wrong],
+        Some(Ok(asked)) => asked,
+    };
+    let Some((text, json)) = asked.answer.split_once("--- json\n") else {
+        return vec![format!("no answer: {}{}", asked.answer, asked.errors)];
+    };
+    let Ok(json) = serde_json::from_str::<Value>(json) else {
+        return vec![format!("no JSON: {json}")];
+    };
+    let file = if json["schema"] == "portwise.unix/1" { "unix.json" } else { "why.json" };
+    let mut checker = Checker { faults: Vec::new(), used: BTreeSet::new() };
+    checker.check(&json, &schema(file), file, "why", "why");
+    if !checker.faults.is_empty() {
+        return checker.faults;
+    }
+    let flat = squeezed(text);
+    let facts: Vec<String> =
+        json["answers"].as_array().into_iter().flatten().flat_map(facts).collect();
+    let missing = facts.iter().filter(|fact| !flat.contains(&squeezed(fact)));
+    let mut wrong: Vec<String> =
+        missing.map(|fact| format!("in the JSON, not in the text: {fact}")).collect();
+    if facts.len() < 2 {
+        wrong.push(format!("the JSON says nothing: {facts:?}"));
+    }
+    if !wrong.is_empty() {
+        wrong.push(text.into());
+    }
+    wrong
 }
 
 /// What is wrong with the JSON of another verb, by its schema.

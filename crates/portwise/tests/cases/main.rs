@@ -8,6 +8,7 @@ mod common;
 mod facts;
 mod fixes;
 mod situations;
+mod stories;
 
 use std::{
     collections::BTreeMap,
@@ -83,6 +84,8 @@ fn cases() -> Vec<PathBuf> {
     let wanted = env::var("CASES").unwrap_or_default();
     let mut all = all_cases();
     all.retain(|path| path.with_extension("").to_string_lossy().contains(&wanted));
+    let is_known = !all.is_empty() || !stories::stories().is_empty();
+    assert!(is_known, "no case and no story has {wanted} in its name");
     all
 }
 
@@ -91,7 +94,10 @@ fn all_cases() -> Vec<PathBuf> {
     let mut all = Vec::new();
     for folder in fs::read_dir(root).unwrap().flatten().filter(|entry| entry.path().is_dir()) {
         let scripts = fs::read_dir(folder.path()).unwrap().flatten().map(|entry| entry.path());
-        all.extend(scripts.filter(|path| path.extension().is_some_and(|e| e == "sh")));
+        let is_case = |path: &PathBuf| {
+            path.extension().is_some_and(|e| e == "sh") && !stories::is_story(path)
+        };
+        all.extend(scripts.filter(is_case));
     }
     all.sort();
     all
@@ -124,6 +130,9 @@ fn ask_with(
     variables: &[(&str, &str)],
 ) -> Option<Result<Asked, String>> {
     let mut command = Command::new("bash");
+    if stories::is_story(case) {
+        stories::prepare(&mut command, case);
+    }
     command.arg(case).env("ASK", question).env("PATH", path).envs(variables.iter().copied());
     let output = command.stdin(Stdio::null()).output().expect("there is a bash");
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
@@ -179,11 +188,17 @@ fn every_case_is_explained() {
 
 /// Looks at each case, several at a time, and fails with all that was wrong.
 fn in_each(look: impl Fn(&Path, &str) -> Vec<String> + Sync) {
-    in_each_and_then(look, |_| Vec::new());
+    in_each_of(cases(), look);
+}
+
+/// Looks at each of these scripts.
+fn in_each_of(scripts: Vec<PathBuf>, look: impl Fn(&Path, &str) -> Vec<String> + Sync) {
+    in_each_of_and_then(scripts, look, |_| Vec::new());
 }
 
 /// The same, and something at the end. Both get the `PATH` on which the program is.
-fn in_each_and_then(
+fn in_each_of_and_then(
+    scripts: Vec<PathBuf>,
     look: impl Fn(&Path, &str) -> Vec<String> + Sync,
     then: impl FnOnce(&str) -> Vec<String>,
 ) {
@@ -195,7 +210,7 @@ fn in_each_and_then(
     fs::set_permissions(there.path(), fs::Permissions::from_mode(0o755)).unwrap();
     fs::copy(env!("CARGO_BIN_EXE_portwise"), there.path().join("portwise")).unwrap();
     let path = format!("{}:{}", there.path().display(), env::var("PATH").unwrap_or_default());
-    let (left, faults) = (Mutex::new(cases()), Mutex::new(Vec::new()));
+    let (left, faults) = (Mutex::new(scripts), Mutex::new(Vec::new()));
     thread::scope(|scope| {
         for _ in 0..AT_A_TIME {
             scope.spawn(|| {

@@ -1,18 +1,13 @@
 //! The fixes of `why`: applied, with the question asked again; or, if they start a program, started.
 
-use std::{path::Path, sync::Mutex};
+use std::path::Path;
 
 use serde_json::Value;
 
-use super::{Late, Question, ask, harms, in_general, printed, worked};
+use super::{Lates, Question, ask, harms, in_general, printed, worked};
 
 /// Tries the fixes of one question and returns what is wrong with them.
-pub(super) fn fixes(
-    case: &Path,
-    path: &str,
-    question: &Question,
-    late: &Mutex<Vec<Late>>,
-) -> Vec<String> {
+pub(super) fn fixes(case: &Path, path: &str, question: &Question, late: &Lates) -> Vec<String> {
     let Question { before, rest, .. } = question;
     let asked = match ask(case, path, &format!("{before}portwise fix --json {rest}")) {
         None => return Vec::new(),
@@ -34,7 +29,7 @@ pub(super) fn fixes(
                 Trial::Wrong(why) => wrong.push(format!("{what}: {why}")),
                 Trial::Now(commands) => wrong.extend(worked(case, path, &commands, &what)),
                 Trial::Late(question) => {
-                    late.lock().unwrap().push(Late { case: case.into(), question, what });
+                    late.lock().unwrap().push(super::Late { case: case.into(), question, what });
                 }
             }
         }
@@ -157,7 +152,7 @@ fn started(question: &Question, number: &Value, command: &str, endpoint: &str) -
     };
     format!(
         "{}; export SOCK_ARGS=\"{bind}\"; said=$(bash -c \"$command\" 2>&1 {typed}); \
-         echo \"$said\"; grep -qx OK <<<\"$said\"; echo \"status $?\"",
+         echo \"$said\"; grep -Eq '^(OK|.* -> OK)$' <<<\"$said\"; echo \"status $?\"",
         list(question, number)
     )
 }

@@ -6,44 +6,67 @@
 use std::{
     fs,
     path::{Path, PathBuf},
-    sync::Mutex,
+    sync::{
+        Mutex,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
     thread,
 };
 
 use serde_json::Value;
 
-use super::{Asked, Key, ask, in_each_and_then, name};
+use super::{Asked, Key, ask, cases, in_each_of_and_then, name, stories::is_story};
 
 mod bind;
 mod packets;
 mod traced;
 
 /// A fix that waits for the kernel: all of them are tried at the same time, when the others are done.
-struct Late {
+pub(super) struct Late {
     case: PathBuf,
     question: String,
     what: String,
 }
 
-#[test]
-fn every_printed_fix_works() {
-    let late = Mutex::new(Vec::new());
-    let look = |case: &Path, path: &str| {
-        let key = Key::read(&fs::read_to_string(case).unwrap());
-        let mut wrong = Vec::new();
-        for question in questions(&key.asks) {
-            wrong.extend(match question.verb {
-                "why" => bind::fixes(case, path, &question, &late),
-                "reach" => packets::fixes(case, path, &question),
-                _ => traced::fixes(case, path, &question),
-            });
-        }
-        wrong
-    };
-    in_each_and_then(look, |path| all_at_once(path, &late.lock().unwrap()));
+/// Those of all questions.
+pub(super) type Lates = Mutex<Vec<Late>>;
+
+/// How many were tried of stories.
+static TRIED: AtomicUsize = AtomicUsize::new(0);
+
+pub(super) fn tried() -> usize {
+    TRIED.load(Relaxed)
 }
 
-fn all_at_once(path: &str, late: &[Late]) -> Vec<String> {
+/// Counts one that is tried.
+fn count(case: &Path) {
+    TRIED.fetch_add(usize::from(is_story(case)), Relaxed);
+}
+
+#[test]
+fn every_printed_fix_works() {
+    let late = Lates::default();
+    let look = |case: &Path, path: &str| {
+        let key = Key::read(&fs::read_to_string(case).unwrap());
+        of(case, path, &key.asks, &late)
+    };
+    in_each_of_and_then(cases(), look, |path| all_at_once(path, &late.lock().unwrap()));
+}
+
+/// Tries the fixes of every question and returns what is wrong with them.
+pub(super) fn of(case: &Path, path: &str, asks: &str, late: &Lates) -> Vec<String> {
+    let mut wrong = Vec::new();
+    for question in questions(asks) {
+        wrong.extend(match question.verb {
+            "why" => bind::fixes(case, path, &question, late),
+            "reach" => packets::fixes(case, path, &question),
+            _ => traced::fixes(case, path, &question),
+        });
+    }
+    wrong
+}
+
+pub(super) fn all_at_once(path: &str, late: &[Late]) -> Vec<String> {
     thread::scope(|scope| {
         let try_it = |late: &Late| {
             let wrong = worked(&late.case, path, &late.question, &late.what);
@@ -94,6 +117,7 @@ fn questions(asks: &str) -> Vec<Question> {
 
 /// Makes the situation and runs commands there of which the last says how it ended.
 fn worked(case: &Path, path: &str, commands: &str, what: &str) -> Vec<String> {
+    count(case);
     let said = match ask(case, path, commands) {
         None => return Vec::new(),
         Some(Err(wrong)) => return vec![wrong],
@@ -134,6 +158,7 @@ print(list(fixes(parts))[int(sys.argv[1]) - 1][\"command\"] or \"true\")";
 fn harms(case: &Path, command: &str) -> Option<String> {
     let changes = ["setcap ", "chmod ", "chown ", "rm ", "install ", "usermod "];
     let changes = changes.iter().any(|tool| command.contains(tool));
-    let own = command.contains("$DIR/") || fs::read_to_string(case).unwrap().contains("\nprivate ");
+    let private = |case: &Path| fs::read_to_string(case).unwrap().contains("\nprivate ");
+    let own = command.contains("$DIR/") || is_story(case) || private(case);
     (changes && !own).then(|| format!("{} is not private, and prints: {command}", name(case)))
 }

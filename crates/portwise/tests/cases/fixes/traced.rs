@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use super::{Question, ask, harms, in_general, printed, worked};
+use super::{Question, ask, harms, in_general, is_story, printed, worked};
 
 /// Tries the fixes of one question and returns what is wrong with them.
 pub(super) fn fixes(case: &Path, path: &str, question: &Question) -> Vec<String> {
@@ -31,7 +31,7 @@ pub(super) fn fixes(case: &Path, path: &str, question: &Question) -> Vec<String>
             }
             let what = format!("{}: {command}", fix["id"]);
             let types = printed(&trace, number);
-            let trial = format!("{types}; {}", again(&event, fix, command, program));
+            let trial = format!("{types}; {}", again(case, &event, fix, command, program));
             wrong.extend(worked(case, path, &trial, &what));
         }
     }
@@ -55,11 +55,21 @@ fn all(event: &Value) -> Vec<&Value> {
 
 /// The command, and then the program; where that has to name another path, it does. A command that
 /// starts a program is both.
-fn again(event: &Value, fix: &Value, command: &str, program: &str) -> String {
-    // It says the errno alone on a line, if there is one.
-    let judged = "echo \"$said\"; ! grep -Eq '^(|E[A-Z]+)$' <<<\"$said\"; echo \"status $?\"";
+fn again(case: &Path, event: &Value, fix: &Value, command: &str, program: &str) -> String {
+    let judged = |start: &str| match is_story(case) {
+        // The programs of stories say nothing: what becomes of their calls does.
+        true => format!(
+            "said=$(portwise trace -- {start} 2>&1 </dev/null); echo \"$said\"; \
+             grep -Eq '^portwise: succeeded: [1-9].*; failed: 0$' <<<\"$said\"; echo \"status $?\""
+        ),
+        // It says the errno alone on a line, if there is one.
+        false => format!(
+            "said=$({start} 2>&1 </dev/null); echo \"$said\"; \
+             ! grep -Eq '^(|E[A-Z]+)$' <<<\"$said\"; echo \"status $?\""
+        ),
+    };
     if command.contains("setpriv ") || command.contains("portwise run ") {
-        return format!("said=$(bash -c \"$command\" 2>&1 </dev/null); {judged}");
+        return judged("bash -c \"$command\"");
     }
     let path = |text: &Value| text.as_str().map(|t| t.trim_start_matches("unix:").to_string());
     let program = match (path(&event["address"]), path(&fix["endpoint"])) {
@@ -69,5 +79,5 @@ fn again(event: &Value, fix: &Value, command: &str, program: &str) -> String {
         ),
         _ => format!("program={program}"),
     };
-    format!("{program}; bash -c \"$command\" || exit; said=$($program 2>&1 </dev/null); {judged}")
+    format!("{program}; bash -c \"$command\" || exit; {}", judged("$program"))
 }
