@@ -70,6 +70,21 @@ pub static BIND_FINDS_MAPPED_ANY: Feature = Feature {
     cites: &[cite("net/ipv4/inet_hashtables.c", "inet_bind2_bucket_match_addr_any", "addr_type")],
 };
 
+/// Before, a wildcard was compared only with the wildcards once there were many.
+pub static UDP_WILDCARD_MEETS_ALL: Feature = Feature {
+    id: "linux.udp-wildcard-meets-all",
+    title: "bind of a UDP wildcard looks at every socket of the port, however many there are",
+    last_without: Some(Version::new(6, 19, 10)),
+    first_with: Version::new(6, 19, 11),
+    exceptions: &[
+        Exception::carried_back(6, 1, 168),
+        Exception::carried_back(6, 6, 131),
+        Exception::carried_back(6, 12, 80),
+        Exception::carried_back(6, 18, 21),
+    ],
+    cites: &[cite("net/ipv4/udp.c", "udp_lib_get_port", "inet_use_hash2_on_bind")],
+};
+
 /// The address of the subnet itself used to be a second broadcast address.
 pub static LOWEST_ADDRESS_IS_UNICAST: Feature = Feature {
     id: "linux.lowest-address-is-unicast",
@@ -163,6 +178,7 @@ pub static FEATURES: &[&Feature] = &[
     &BUCKET_FORGETS_ON_CLOSE,
     &BUCKET_STARTS_STRICT,
     &BIND_FINDS_MAPPED_ANY,
+    &UDP_WILDCARD_MEETS_ALL,
     &LOWEST_ADDRESS_IS_UNICAST,
     &LOCAL_PORT_RANGE_OPTION,
     &LOOKUP_ADDRESS_FIRST,

@@ -4,6 +4,7 @@
 use super::{
     MEASURED, cite,
     conflict::{addresses_meet, both, devices_meet, options_unknown, same_user},
+    features::UDP_WILDCARD_MEETS_ALL,
     fixes,
     port::at_conflict,
 };
@@ -34,11 +35,12 @@ const FEW: usize = 10;
 
 fn is_taken(v: &View<'_>, asking: &Socket) -> Result<bool, Missing> {
     let others = || Ok(v.others_on(asking.port)?.filter(|s| s.protocol == Protocol::Udp));
-    let many = others()?.count() > FEW && is_specific(asking);
-    if !many {
+    if others()?.count() <= FEW || (!is_specific(asking) && v.has(&UDP_WILDCARD_MEETS_ALL)?) {
         return first_decides(v, asking, others()?);
     }
-    Ok(first_decides(v, asking, others()?.filter(|s| is_specific(s)))?
+    // The slot of a wildcard is the wildcards'.
+    let of_its_address = others()?.filter(|s| is_specific(asking) && is_specific(s));
+    Ok(first_decides(v, asking, of_its_address)?
         || first_decides(v, asking, others()?.filter(|s| !is_specific(s)))?)
 }
 

@@ -3,10 +3,10 @@
 use portwise_model::{
     Case, Evidence, FactKey,
     Protocol::{Tcp, Udp},
-    Socket, SocketId, decide,
+    Socket, SocketId, Version, decide,
 };
 
-use super::{answer, case, holder, outcomes};
+use super::{answer, case, holder, kernel, outcomes};
 
 /// A socket on port 5353 at `ip`: `a` is `SO_REUSEADDR`, `p` is `SO_REUSEPORT`, `r` is of root.
 fn socket(ip: &str, how: &str) -> Socket {
@@ -141,6 +141,58 @@ fn many_sockets_on_a_port() {
     assert_eq!(told("127.0.0.1", "p", &others), "ok");
     others.insert(0, socket("127.0.0.1", ""));
     assert_eq!(told("127.0.0.1", "p", &others), "EADDRINUSE");
+}
+
+/// Older kernels compare a wildcard only with the wildcards, if there are more than ten sockets.
+#[test]
+fn a_wildcard_beside_many_sockets() {
+    let without = [
+        Version::new(5, 10, 262),
+        Version::new(5, 15, 0),
+        Version::new(6, 1, 167),
+        Version::new(6, 6, 130),
+        Version::new(6, 12, 79),
+        Version::new(6, 17, 13),
+        Version::new(6, 18, 15),
+        Version::new(6, 19, 10),
+    ];
+    let with = [
+        Version::new(6, 1, 168),
+        Version::new(6, 6, 131),
+        Version::new(6, 12, 80),
+        Version::new(6, 18, 21),
+        Version::new(6, 19, 11),
+        Version::new(7, 0, 0),
+    ];
+    let asked = |version, mine: &str, how: &str, fillers: usize, others: &[Socket]| {
+        let filler = |n| socket(&format!("127.0.1.{n}"), "p");
+        let all: Vec<Socket> = (0..fillers).map(filler).chain(others.iter().copied()).collect();
+        let mut asked = asking(mine, how);
+        asked.host.kernel = kernel(version);
+        for (n, other) in all.iter().enumerate() {
+            asked.host.sockets.push_front(Socket { id: SocketId(n as u64 + 1), ..*other });
+        }
+        let relied = decide(&asked).trace.into_iter().flat_map(|step| step.evidence).any(
+            |e| matches!(e, Evidence::Feature(f, ..) if f.id == "linux.udp-wildcard-meets-all"),
+        );
+        (outcomes(&decide(&asked)), relied)
+    };
+    for (versions, answer) in [(&without[..], "ok"), (&with[..], "EADDRINUSE")] {
+        for &version in versions {
+            for mine in ["0.0.0.0", "::ffff:0.0.0.0", "::"] {
+                assert_eq!(asked(version, mine, "", 11, &[]), (answer.into(), true), "{version}");
+                // Ten are few for every kernel.
+                assert_eq!(asked(version, mine, "", 10, &[]), ("EADDRINUSE".into(), false));
+                let wildcard = [socket("0.0.0.0", "")];
+                assert_eq!(asked(version, mine, "", 11, &wildcard).0, "EADDRINUSE");
+            }
+            assert_eq!(asked(version, "127.0.0.1", "", 11, &[]), ("ok".into(), false));
+            // It may also be the other way round: one that shares is not met first.
+            let answer = if answer == "ok" { "EADDRINUSE" } else { "ok" };
+            let others = [socket("0.0.0.0", ""), socket("127.0.0.1", "p")];
+            assert_eq!(asked(version, "0.0.0.0", "p", 9, &others).0, answer, "{version}");
+        }
+    }
 }
 
 #[test]

@@ -4,14 +4,15 @@ use std::{fs, net::Ipv4Addr};
 
 use portwise_model::linux::{
     BIND_FINDS_MAPPED_ANY, BUCKET_FORGETS_ON_CLOSE, BUCKET_STARTS_STRICT, LANDLOCK_TCP,
-    LOWEST_ADDRESS_IS_UNICAST, UNPRIVILEGED_PORT_START, ZERONET_IS_NOT_BROADCAST,
+    LOWEST_ADDRESS_IS_UNICAST, UDP_WILDCARD_MEETS_ALL, UNPRIVILEGED_PORT_START,
+    ZERONET_IS_NOT_BROADCAST,
 };
 use portwise_sys::{Errno, landlock, rtnetlink::RtNetlink, sock::SocketOption};
 
 use super::{
     super::namespace,
     Probe,
-    setting::{Setting, address, bind, bound, listen, refused, said, tcp},
+    setting::{Setting, address, bind, bound, listen, refused, said, tcp, udp},
 };
 
 const ADDR: SocketOption = SocketOption::SO_REUSEADDR;
@@ -52,6 +53,12 @@ pub(super) static PROBES: &[Probe] = &[
         },
     },
     Probe {
+        feature: &UDP_WILDCARD_MEETS_ALL,
+        how: "with eleven UDP sockets on 127.0.0.1, bind of 0.0.0.0 is refused with EADDRINUSE, \
+              and so for 127.0.0.2 and ::1",
+        ask: udp_wildcard,
+    },
+    Probe {
         feature: &LOWEST_ADDRESS_IS_UNICAST,
         how: "with 192.0.2.1/24 on an interface, bind of 192.0.2.0 is refused with EADDRNOTAVAIL",
         ask: lowest_address,
@@ -88,6 +95,27 @@ fn bucket_forgets(_: &Setting) -> Result<bool, String> {
     said("connect", client.connect(&address("127.0.0.1", 8080)))?;
     drop(bound("0.0.0.0", ONE, &[ADDR, PORT])?);
     refused("bind", bind("127.0.0.1", ONE, &[PORT])?, Errno::EADDRINUSE)
+}
+
+/// Without the feature a wildcard looks at one slot of a hash table. An address may happen to be in
+/// that one too, but hardly three.
+fn udp_wildcard(_: &Setting) -> Result<bool, String> {
+    let hold = |ip: &str, options: &[SocketOption]| {
+        let socket = udp(ip.contains(':'), options)?;
+        let answer = socket.bind(&address(ip, 8080));
+        Ok::<_, String>((socket, answer))
+    };
+    for (ip, wildcard) in [("127.0.0.1", "0.0.0.0"), ("127.0.0.2", "0.0.0.0"), ("::1", "::")] {
+        let held: Vec<_> = (0..11).map(|_| hold(ip, &[ADDR])).collect::<Result<_, _>>()?;
+        for (_, answer) in &held {
+            said("bind", *answer)?;
+        }
+        let (_, answer) = hold(wildcard, &[])?;
+        if !refused("bind", answer, Errno::EADDRINUSE)? {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 fn lowest_address(_: &Setting) -> Result<bool, String> {

@@ -13,7 +13,7 @@ use portwise_sys::{
     sockdiag::{AF_INET, AF_INET6},
 };
 
-use crate::act::lab::live::SOCK_STREAM;
+use crate::act::lab::live::{SOCK_DGRAM, SOCK_STREAM};
 
 /// How long a connection may take to arrive.
 const ARRIVES: Duration = Duration::from_secs(2);
@@ -53,8 +53,17 @@ pub(super) fn allowed(
 
 /// A TCP socket with these options set.
 pub(super) fn tcp(six: bool, options: &[SocketOption]) -> Result<Socket, String> {
+    socket(SOCK_STREAM, six, options)
+}
+
+/// A UDP socket with these options set.
+pub(super) fn udp(six: bool, options: &[SocketOption]) -> Result<Socket, String> {
+    socket(SOCK_DGRAM, six, options)
+}
+
+fn socket(kind: i32, six: bool, options: &[SocketOption]) -> Result<Socket, String> {
     let family = if six { AF_INET6 } else { AF_INET };
-    let socket = said("socket", Socket::new(family.into(), SOCK_STREAM, 0))?;
+    let socket = said("socket", Socket::new(family.into(), kind, 0))?;
     for option in options {
         said(option.name, socket.set(*option, 1))?;
     }
