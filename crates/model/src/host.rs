@@ -58,7 +58,7 @@ impl Host {
     /// is known.
     pub fn has(&self, feature: &Feature) -> Option<bool> {
         let probed = self.probed.iter().find(|p| p.feature == feature.id);
-        probed.map_or_else(|| feature.in_version(self.kernel.version), |p| Some(p.has))
+        probed.map_or_else(|| self.kernel.has(feature), |p| Some(p.has))
     }
 
     /// Sets the sysctl called `name`, read from `from`.

@@ -110,6 +110,22 @@ pub struct Kernel {
     pub release: Text,
 }
 
+impl Kernel {
+    /// Whether a kernel of this version has `feature`, if that was read. Who names a series of Linux
+    /// and no release of it, as `linux-6.18`, means the newest: features come into old series too.
+    pub(crate) fn has(&self, feature: &Feature) -> Option<bool> {
+        let series = self.release.strip_prefix("linux-").and_then(|name| name.split_once('.'));
+        let is_series = series.is_some_and(|(_, minor)| minor.bytes().all(|b| b.is_ascii_digit()));
+        let newest = match self.version.0 {
+            [major, minor, 0, ..] if is_series => {
+                feature.in_version(Version::new(major, minor, u32::MAX))
+            }
+            _ => None,
+        };
+        newest.or_else(|| feature.in_version(self.version))
+    }
+}
+
 /// A difference between versions of one kernel.
 #[derive(Debug)]
 pub struct Feature {

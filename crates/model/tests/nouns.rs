@@ -280,3 +280,32 @@ fn the_table_of_sockets() {
     assert_eq!(some.on(80), Err(Missing { key: FactKey::Sockets(80), ..why.clone() }));
     assert_eq!(some.all().map(|_| ()), Err(Missing { key: FactKey::AllSockets, ..why }));
 }
+
+/// A series that is named without a release is taken as its newest, where that was read.
+#[test]
+fn a_series_is_its_newest_release() {
+    let feature = Feature {
+        id: "linux.some-thing",
+        title: "",
+        last_without: Some(Version::new(6, 15, 0)),
+        first_with: Version::new(6, 17, 0),
+        exceptions: const { &[Exception::carried_back(6, 12, 80)] },
+        cites: &[],
+    };
+    let has = |release: &'static str, version| {
+        let mut host = portwise_model::assumed_host(portwise_model::Kernel {
+            family: KernelFamily::Linux,
+            version,
+            release: release.into(),
+        });
+        host.probed.clear();
+        host.has(&feature)
+    };
+    assert_eq!(has("linux-6.12", Version::new(6, 12, 0)), Some(true));
+    assert_eq!(has("linux-6.12.79", Version::new(6, 12, 79)), Some(false));
+    assert_eq!(has("linux-6.12.80", Version::new(6, 12, 80)), Some(true));
+    assert_eq!(has("6.12.0-generic", Version::new(6, 12, 0)), Some(false));
+    assert_eq!(has("linux-6.15", Version::new(6, 15, 0)), Some(false));
+    assert_eq!(has("linux-6.16", Version::new(6, 16, 0)), None);
+    assert_eq!(has("linux-6.17", Version::new(6, 17, 0)), Some(true));
+}
