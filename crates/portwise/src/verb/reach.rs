@@ -9,7 +9,7 @@ use crate::{
     cli::{Global, Output},
     explain::{
         names::{Named, NamedAddress},
-        port::{OnPort, on_port},
+        port::{OnPort, PortSocket, on_port},
     },
     reach::{Answer, From, Kind, Reaching},
     render::{json, reach as render},
@@ -151,6 +151,15 @@ pub fn run(args: &Args, global: &Global, output: &mut Output<'_>) -> Result<u8, 
 
 /// Why the sockets of a port do not take what was sent there, where nobody takes it.
 fn say_what_misses(port: &mut OnPort, rows: &[Row]) {
+    let number = port.port;
+    let goes_on = |answer: &&Answer| {
+        answer.port == number
+            && answer.rewritten.is_none()
+            && matches!(answer.outcome, ReachOutcome::NoRoute | ReachOutcome::Forwarded)
+    };
+    for answer in rows.iter().map(|row| &row.answer).filter(goes_on) {
+        say_who_waits(port, answer);
+    }
     let nobody = |row: &&Row| {
         row.answer.port == port.port && row.answer.rule.as_deref() == Some("kernel no-listener")
     };
@@ -165,6 +174,20 @@ fn say_what_misses(port: &mut OnPort, rows: &[Row]) {
                 *misses += &format!("; {more}");
             }
         }
+    }
+}
+
+/// What keeps a socket from packets whose address is its own and no address of the host.
+fn say_who_waits(port: &mut OnPort, answer: &Answer) {
+    let ip = answer.ip;
+    let length = if ip.is_ipv4() { 32 } else { 128 };
+    let waits = |s: &&mut PortSocket| s.ip.to_canonical() == ip && s.is_of(answer.protocol);
+    for socket in port.here.iter_mut().filter(waits) {
+        socket.misses = Some(format!(
+            "{ip} is no address of this host: the socket was bound to it all the same (IP_FREEBIND, or \
+             ip_nonlocal_bind), and gets nothing until the host has it, as by `ip address add \
+             {ip}/{length} dev lo` or from whoever moves it here (keepalived)"
+        ));
     }
 }
 
