@@ -4,7 +4,7 @@
 use portwise_model::{
     Errno, Protocol, ReachOutcome, SocketId,
     linux::{
-        netfilter::{Cmp, Expr, Header, Hook, Match, Meta, SocketKey, Target},
+        netfilter::{ChainKind, Cmp, Expr, Header, Hook, Match, Meta, SocketKey, Target},
         route::{PolicyRule, RouteType},
     },
 };
@@ -149,5 +149,30 @@ fn what_follows_with_other_addresses_is_reset() {
         world.rules.chains[raw].base.as_mut().unwrap().priority = -300;
         let found = world.tcp(to);
         assert_eq!(found.outcome, outcome, "{found:?}");
+    }
+}
+
+#[test]
+fn an_answer_that_cannot_be_routed_again_meets_no_further_rule() {
+    let mut world = World::new();
+    world.socket(1, Protocol::Tcp, "0.0.0.0:80");
+    let prohibit = PolicyRule {
+        mark: Some((7, !0)),
+        action: portwise_model::linux::route::Action::Stop(RouteType::Prohibit),
+        ..PolicyRule::table(1, 0)
+    };
+    world.network.rules4.insert(0, prohibit);
+    let mark = vec![
+        Expr::Immediate { dreg: 0, data: 7u32.to_ne_bytes().into() },
+        Expr::MetaSet { key: Meta::Mark, sreg: 0 },
+    ];
+    let out = world.chain("mark", Some((Hook::Output, true)), vec![mark]);
+    let base = world.rules.chains[out].base.as_mut().unwrap();
+    (base.priority, base.kind) = (-150, ChainKind::Route);
+    world.chain("out", Some((Hook::Output, true)), vec![vec![drop_it()]]);
+    for to in ["192.0.2.10:80", "192.0.2.10:81"] {
+        let found = world.tcp(to);
+        assert_eq!(found.outcome, ReachOutcome::Silent, "{found:?}");
+        assert_eq!(world.stopper(&found), "kernel route", "{to}");
     }
 }

@@ -55,10 +55,11 @@ impl Way<'_, '_> {
     /// the first packet, which they marked otherwise.
     fn acknowledge_out(&mut self, packet: &mut Packet) -> On {
         packet.oif = self.way_out(packet, 0)?.oif;
-        self.later_hook(Hook::Output, packet)?;
+        let stopped = self.hook(Hook::Output, packet);
         for (mark, tuple) in core::mem::take(&mut packet.route_again) {
-            packet.oif = self.way_out(&Packet { tuple, ..packet.clone() }, mark)?.oif;
+            packet.oif = self.rerouted(&Packet { tuple, ..packet.clone() }, mark)?.oif;
         }
+        self.pass_later(stopped, packet, Hook::Output)?;
         if self.is_loopback(packet.oif) {
             return Ok(());
         }

@@ -58,7 +58,7 @@ impl Way<'_, '_> {
         answer.oif = back.device;
         let mut routed_to = answer.tuple.dst;
         let stopped = self.hook(Hook::Output, &mut answer);
-        self.pass_back(stopped)?;
+        // Rules that follow see only what could be routed again.
         for (mark, tuple) in core::mem::take(&mut answer.route_again) {
             let then = Packet { tuple, ..answer.clone() };
             let again = Flow { iif: lo, oif, mark, uid, ..flow(&then) };
@@ -66,6 +66,7 @@ impl Way<'_, '_> {
             answer.oif = back.device;
             routed_to = tuple.dst;
         }
+        self.pass_back(stopped)?;
         let stopped = self.hook(Hook::Postrouting, &mut answer);
         self.pass_back(stopped)?;
         let name = self.name(answer.oif);

@@ -117,7 +117,7 @@ impl Way<'_, '_> {
     }
 
     /// The way after rules changed where a packet goes.
-    fn rerouted(&mut self, packet: &Packet, mark: u32) -> On<Routing> {
+    pub(super) fn rerouted(&mut self, packet: &Packet, mark: u32) -> On<Routing> {
         let way = self.way_out(packet, mark).map_err(|end| match packet.protocol {
             // connect() keeps trying: it is told nothing.
             Protocol::Tcp if end.outcome == ReachOutcome::NoRoute => {

@@ -22,13 +22,13 @@ pub(super) struct Line {
 /// What loads the rules, and the chains, each with how it is declared.
 #[derive(Clone, Debug)]
 enum Tool {
-    Nft { sets: Vec<String>, chains: Vec<(String, String)> },
+    Nft { family: &'static str, sets: Vec<String>, chains: Vec<(String, String)> },
     Iptables { nft: bool, tables: Vec<Table> },
 }
 
 impl Default for Tool {
     fn default() -> Tool {
-        Tool::Nft { sets: Vec::new(), chains: Vec::new() }
+        Tool::Nft { family: "inet", sets: Vec::new(), chains: Vec::new() }
     }
 }
 
@@ -48,7 +48,7 @@ impl Rules {
     /// The texts to load, each with the tool that loads it.
     pub(super) fn files(&self) -> Vec<(&'static str, String)> {
         match &self.tool {
-            Tool::Nft { sets, chains } => vec![("nft", self.nft(sets, chains))],
+            Tool::Nft { family, sets, chains } => vec![("nft", self.nft(family, sets, chains))],
             Tool::Iptables { nft, tables } => [false, true]
                 .into_iter()
                 .filter(|v6| tables.iter().any(|table| table.v6 == *v6))
@@ -81,15 +81,23 @@ impl Rules {
         files.iter().map(|(tool, text)| format!("# {tool}\n{text}")).collect()
     }
 
-    fn nft(&self, sets: &[String], chains: &[(String, String)]) -> String {
-        let mut text = String::from("table inet t {\n");
+    fn nft(&self, family: &str, sets: &[String], chains: &[(String, String)]) -> String {
+        let mut text = format!("table {family} t {{\n");
         sets.iter().for_each(|set| text += &format!("  {set}\n"));
-        for (name, head) in chains {
-            text += &format!("  chain {name} {{\n    {head}\n  }}\n");
-        }
+        let declare =
+            |(name, head): &(String, String)| format!("  chain {name} {{\n    {head}\n  }}\n");
+        let (devices, own): (Vec<_>, Vec<_>) = chains.iter().partition(|chain| is_of_device(chain));
+        own.into_iter().for_each(|chain| text += &declare(chain));
         text += "}\n";
+        if !devices.is_empty() {
+            text += "table netdev t {\n";
+            devices.into_iter().for_each(|chain| text += &declare(chain));
+            text += "}\n";
+        }
         for line in &self.lines {
-            text += &format!("add rule inet t {} {}\n", chains[line.chain].0, line.text);
+            let chain = &chains[line.chain];
+            let family = if is_of_device(chain) { "netdev" } else { family };
+            text += &format!("add rule {family} t {} {}\n", chain.0, line.text);
         }
         text
     }
@@ -118,6 +126,7 @@ impl Rules {
 
     /// Random rules of nftables.
     pub(super) fn nftables(random: &mut Random) -> Rules {
+        let family = random.of(&["inet", "inet", "inet", "inet", "ip", "ip6"]);
         let sets = vec![
             "set ports { type inet_service; flags interval; elements = { 20-25, 80, 5000-6500 }; }".into(),
             "set hosts { type ipv4_addr; flags interval; elements = { 198.51.100.0/24, 10.77.1.2 }; }".into(),
@@ -137,8 +146,13 @@ impl Rules {
             let head = format!("type {kind} hook {hook} priority {priority}; policy {policy};");
             chains.push((format!("c{at}"), head));
         }
-        let mut rules =
-            Rules { tool: Tool::Nft { sets, chains: chains.clone() }, ..Rules::default() };
+        if random.chance(1, 6) {
+            let device = random.of(&["wan", "lan", "lo"]);
+            let head = format!("type filter hook ingress device {device} priority 0;");
+            chains.push((DEVICES.into(), head));
+        }
+        let tool = Tool::Nft { family, sets, chains: chains.clone() };
+        let mut rules = Rules { tool, ..Rules::default() };
         for (at, (name, head)) in chains.iter().enumerate() {
             let count =
                 if head.contains("nat") { 1 + random.below(3) } else { 1 + random.below(5) };
@@ -152,6 +166,19 @@ impl Rules {
             for _ in 0..count {
                 rules.one(random, at, name, head);
             }
+        }
+        // What is not of the table's family.
+        let other = match family {
+            "ip" => &["ip6 ", "ipv6", "icmpv6", "icmpx"][..],
+            "ip6" => &["ip ", "ipv4", "icmp ", "icmpx", "@hosts", "@pairs"],
+            _ => &[],
+        };
+        rules.lines.retain(|line| {
+            is_of_device(&chains[line.chain]) || !other.iter().any(|word| line.text.contains(word))
+        });
+        for line in &mut rules.lines {
+            let family = if is_of_device(&chains[line.chain]) { "netdev" } else { family };
+            line.parts.push(format!("table {family}"));
         }
         rules
     }
@@ -176,6 +203,13 @@ impl Rules {
         let counter = if words.starts_with("counter") { "" } else { "counter " };
         self.push(chain, format!("{text}{counter}{words}"), parts);
     }
+}
+
+/// The chain at a device's own hook.
+const DEVICES: &str = "dev0";
+
+fn is_of_device((name, _): &(String, String)) -> bool {
+    name == DEVICES
 }
 
 const BASES: &[(&str, &str, i32)] = &[
@@ -219,7 +253,7 @@ fn matches(random: &mut Random, head: &str) -> (&'static str, String) {
     let in_known = !head.contains("output") && !head.contains("postrouting");
     let out_known =
         head.contains("output") || head.contains("postrouting") || head.contains("forward");
-    match random.below(40) {
+    match random.below(45) {
         0..=5 => ("tcp dport", format!("tcp dport {not}{p}")),
         6..=7 => ("udp dport", format!("udp dport {not}{p}")),
         8 => ("th dport", format!("meta l4proto {{ tcp, udp }} th dport {p}")),
@@ -298,8 +332,40 @@ fn matches(random: &mut Random, head: &str) -> (&'static str, String) {
                 ])
                 .into(),
         ),
-        _ => ("numgen", "numgen random mod 2 0".into()),
+        39 => ("numgen", "numgen random mod 2 0".into()),
+        n => more_matches(random, head, n - 40),
     }
+}
+
+fn more_matches(random: &mut Random, head: &str, nth: usize) -> (&'static str, String) {
+    let sees_sockets = head.contains("prerouting") || head.contains("input");
+    let (part, words): (_, &[&str]) = match nth {
+        0 => (
+            "masks",
+            &[
+                "ip saddr & 255.255.0.0 == 10.77.0.0",
+                "tcp dport & 1 == 0",
+                "ip6 daddr & ffff:: == fd77::",
+            ],
+        ),
+        1 => (
+            "icmp type",
+            &[
+                "icmp type echo-request",
+                "icmp type destination-unreachable",
+                "icmpv6 type destination-unreachable",
+            ],
+        ),
+        2 if sees_sockets => {
+            ("socket", &["socket transparent 1", "socket transparent 0", "socket wildcard 0"])
+        }
+        2 => ("ct mark &", &["ct mark & 0x4 == 0x4"]),
+        3 => ("concatenation of intervals", &["ip saddr . tcp dport { 10.77.1.0/24 . 22-80 }"]),
+        4 if random.chance(1, 3) => ("quota", &["quota 1 mbytes", "quota over 1 mbytes"]),
+        4 if random.chance(1, 2) => ("ct count", &["ct count 20", "ct count over 20"]),
+        _ => ("udp masks", &["udp dport & 0xff == 53", "udp sport & 1 == 1"]),
+    };
+    (part, random.of(words).to_owned())
 }
 
 /// What a rule does: its name, and its words.
@@ -312,12 +378,12 @@ fn statement(random: &mut Random, name: &str, head: &str) -> (&'static str, Stri
     let later = match name {
         "sub1" => &["sub2", "sub3"][..],
         "sub2" => &["sub3"],
-        "sub3" => &[],
+        "sub3" | DEVICES => &[],
         _ => &["sub1", "sub2", "sub3"],
     };
     let may_reject =
         is_base && ["input", "forward", "output"].iter().any(|hook| head.contains(hook));
-    match random.below(18) {
+    match random.below(20) {
         0..=3 => ("accept", "accept".into()),
         4..=5 => ("drop", "drop".into()),
         6..=8 if may_reject => reject(random),
@@ -335,8 +401,13 @@ fn statement(random: &mut Random, name: &str, head: &str) -> (&'static str, Stri
         15 if head.contains("prerouting") && head.contains("-150") => (
             "tproxy",
             format!(
-                "meta nfproto ipv4 meta l4proto {} tproxy ip to {} meta mark set 0x9 accept",
-                "tcp", ":50080"
+                "meta nfproto ipv4 meta l4proto {} accept",
+                random.of(&[
+                    "tcp tproxy ip to :50080 meta mark set 0x9",
+                    "tcp tproxy ip to :50080 meta mark set 0x9",
+                    "udp tproxy ip to :50053 meta mark set 0x9",
+                    "tcp tproxy ip to :50080",
+                ])
             ),
         ),
         16 => (
@@ -347,6 +418,12 @@ fn statement(random: &mut Random, name: &str, head: &str) -> (&'static str, Stri
             ),
         ),
         17 => ("map", "meta mark set tcp dport map @marks".into()),
+        18 => ("log", random.of(&["log", "log prefix \"p\" accept", "log drop"]).into()),
+        19 => (
+            "concatenation vmap",
+            "ip saddr . tcp dport vmap { 198.51.100.7 . 80 : drop, 10.77.1.2 . 22-80 : accept }"
+                .into(),
+        ),
         _ => ("counter", "counter".into()),
     }
 }

@@ -67,6 +67,7 @@ fn one(rules: &mut Rules, random: &mut Random, at: usize, table: &Table, chain: 
     }
     let (part, words) = target(random, table, chain, protocol);
     parts.push(part.to_owned());
+    parts.push(if table.v6 { "ip6tables" } else { "iptables" }.to_owned());
     rules.push(at, text + &words, parts);
 }
 
@@ -86,7 +87,7 @@ fn matches(
     let has_in = !["OUTPUT", "POSTROUTING", "SUB"].contains(&chain);
     let has_out = ["OUTPUT", "POSTROUTING", "FORWARD"].contains(&chain);
     let port = random.of(&["22", "80", "53", "8080", "20:100", "1000"]);
-    match random.below(20) {
+    match random.below(26) {
         0..=4 if !protocol.is_empty() => ("--dport", format!("-m {protocol} {not}--dport {port}")),
         5 if protocol == "tcp" => ("--syn", format!("-m tcp {not}--syn")),
         6 if !protocol.is_empty() => (
@@ -111,8 +112,47 @@ fn matches(
         18 if !table.v6 => {
             ("-m iprange", format!("-m iprange {not}--src-range 10.0.0.1-192.0.2.9"))
         }
+        20 => (
+            "-m state",
+            format!("-m state {not}--state {}", random.of(&["NEW", "RELATED,ESTABLISHED"])),
+        ),
+        21 if protocol == "tcp" => (
+            "--tcp-flags",
+            format!(
+                "-m tcp {not}--tcp-flags {}",
+                random.of(&["SYN,ACK SYN", "ALL ACK", "RST RST"])
+            ),
+        ),
+        21 if protocol == "udp" => ("--sport", format!("-m udp {not}--sport 1024:65535")),
+        22 => (
+            "-m set",
+            format!(
+                "-m set {not}--match-set {} {}",
+                if table.v6 { "nets6" } else { "nets" },
+                random.of(&["src", "dst"])
+            ),
+        ),
+        23 if chain == "INPUT" || chain == "FORWARD" => (
+            "-m physdev",
+            random.of(&["-m physdev ! --physdev-is-bridged", "-m physdev --physdev-in wan"]).into(),
+        ),
+        23 if table.name == "mangle" && chain == "PREROUTING" => {
+            ("-m socket", random.of(&["-m socket", "-m socket --transparent"]).into())
+        }
+        24 if random.chance(1, 2) => chance(random),
         _ => ("-m comment", "-m comment --comment x".into()),
     }
+}
+
+/// What depends on time, chance, or what came before.
+fn chance(random: &mut Random) -> (&'static str, String) {
+    let (part, words) = [
+        ("-m statistic", "-m statistic --mode random --probability 0.5"),
+        ("-m recent", "-m recent --name x --rcheck --seconds 60"),
+        ("-m connlimit", "-m connlimit --connlimit-above 20"),
+        ("-m quota", "-m quota --quota 1000000"),
+    ][random.below(4)];
+    (part, words.to_owned())
 }
 
 fn target(
@@ -124,8 +164,9 @@ fn target(
     if table.name == "nat" {
         return nat(random, table.v6, chain, protocol);
     }
-    match random.below(12) {
+    match random.below(13) {
         0..=3 => ("-j ACCEPT", "-j ACCEPT".into()),
+        12 => ("-j LOG", "-j LOG --log-prefix x".into()),
         4..=5 => ("-j DROP", "-j DROP".into()),
         6..=7 if table.name == "filter" && chain != "SUB" => match (table.v6, protocol) {
             (_, "tcp") if random.chance(1, 2) => {
@@ -148,6 +189,13 @@ fn target(
         9 if table.name == "mangle" => {
             ("-j MARK", format!("-j MARK --set-mark {}", random.of(&["0x5", "0x9", "0x7"])))
         }
+        10 if table.name == "mangle" && chain == "PREROUTING" && protocol == "tcp" => (
+            "-j TPROXY",
+            "-j TPROXY --on-port 50080 --on-ip 0.0.0.0 --tproxy-mark 0x9".replace(
+                "--on-ip 0.0.0.0",
+                if table.v6 { "--on-ip ::" } else { "--on-ip 0.0.0.0" },
+            ),
+        ),
         10 if table.name == "raw" => ("-j CT", "-j CT --notrack".into()),
         10 if table.name == "mangle" => (
             "-j CONNMARK",

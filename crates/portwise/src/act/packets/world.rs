@@ -34,6 +34,10 @@ ip route add default via 192.0.2.9; ip route add default via 2001:db8:1::9
 ip rule add pref 500 fwmark 0x9 lookup 900; ip route add local 0.0.0.0/0 dev lo table 900
 ip -6 rule add pref 500 fwmark 0x9 lookup 900; ip -6 route add local ::/0 dev lo table 900
 ip rule add pref 501 fwmark 0x7 prohibit
+if command -v ipset >/dev/null; then
+  ipset create nets hash:net; ipset add nets 198.51.100.0/24; ipset add nets 10.77.1.1
+  ipset create nets6 hash:net family inet6; ipset add nets6 fd77:1::/64
+fi
 ";
 
 const FAR: &str = "
