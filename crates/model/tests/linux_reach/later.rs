@@ -4,7 +4,7 @@
 use portwise_model::{
     Errno, Protocol, ReachOutcome, SocketId,
     linux::{
-        netfilter::{ChainKind, Cmp, Expr, Header, Hook, Match, Meta, SocketKey, Target},
+        netfilter::{ChainKind, Cmp, Ct, Expr, Header, Hook, Match, Meta, SocketKey, Target},
         route::{PolicyRule, RouteType},
     },
 };
@@ -175,4 +175,24 @@ fn an_answer_that_cannot_be_routed_again_meets_no_further_rule() {
         assert_eq!(found.outcome, ReachOutcome::Silent, "{found:?}");
         assert_eq!(world.stopper(&found), "kernel route", "{to}");
     }
+}
+
+#[test]
+fn a_mark_that_the_answer_left_on_the_connection_is_seen_afterwards() {
+    let mut world = World::new();
+    world.socket(1, Protocol::Tcp, "0.0.0.0:80");
+    let set = vec![
+        Expr::Immediate { dreg: 0, data: 5u32.to_ne_bytes().into() },
+        Expr::CtSet { key: Ct::Mark, sreg: 0 },
+    ];
+    world.chain("out", Some((Hook::Output, true)), vec![set]);
+    assert_eq!(world.tcp("192.0.2.10:80").outcome, ReachOutcome::Accepted);
+    let seen = vec![
+        Expr::Ct { key: Ct::Mark, dreg: 0, reply: None, len: 4 },
+        Expr::Cmp { sreg: 0, op: Cmp::Eq, data: 5u32.to_ne_bytes().into() },
+        drop_it(),
+    ];
+    world.chain("in", Some((Hook::Input, true)), vec![seen]);
+    let found = world.tcp("192.0.2.10:80");
+    assert_eq!(found.outcome, ReachOutcome::Silent, "{found:?}");
 }

@@ -19,6 +19,8 @@ impl Way<'_, '_> {
         let question = self.question;
         let mut packet = first.clone();
         packet.tuple = first.connection.original;
+        // Rules may have changed it when the answer passed.
+        packet.connection.mark = self.ct_mark.unwrap_or(first.connection.mark);
         packet.flags = ACK;
         packet.mark = 0;
         packet.given_to = None;

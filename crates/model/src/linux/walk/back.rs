@@ -78,6 +78,7 @@ impl Way<'_, '_> {
             let note = format!("the answer leaves by {name}, and the client is this host");
             return Err(WayEnd { note: note.into(), ..end });
         }
+        self.ct_mark = Some(answer.connection.mark);
         if answer.oif != lo {
             self.goes_back(&answer, back)?;
             return recognised(first, &answer);
@@ -91,6 +92,7 @@ impl Way<'_, '_> {
             let stopped = self.hook(hook, &mut answer);
             self.pass_back(stopped)?;
         }
+        self.ct_mark = Some(answer.connection.mark);
         recognised(first, &answer)
     }
 

@@ -83,6 +83,8 @@ struct Way<'a, 'c> {
     choices: &'c mut Choices,
     path: Vec<Station>,
     rewrites: Vec<(Hook, At)>,
+    /// The `ct mark` that the connection has behind the answer.
+    ct_mark: Option<u32>,
 }
 
 /// The end of a way, or the packet where it is now.
@@ -95,7 +97,15 @@ impl<'a, 'c> Way<'a, 'c> {
         missing: &'a RefCell<Option<Missing>>,
         choices: &'c mut Choices,
     ) -> Way<'a, 'c> {
-        Way { scene, question, missing, choices, path: Vec::new(), rewrites: Vec::new() }
+        Way {
+            scene,
+            question,
+            missing,
+            choices,
+            path: Vec::new(),
+            rewrites: Vec::new(),
+            ct_mark: None,
+        }
     }
 
     fn go(&mut self) -> On<WayEnd> {
@@ -189,6 +199,22 @@ fn seen(
     ip: IpAddr,
     port: Port,
 ) -> Result<Option<Seen>, Missing> {
+    // Of an error it is the packet in it that is looked at (nf_sk_lookup_slow_v4).
+    let original = packet.connection.original;
+    let is_answer = match packet.icmp {
+        Some(_) => packet.tuple.dst == original.src,
+        None => packet.tuple == original.turned(),
+    };
+    if is_answer && ip == packet.tuple.dst && scene.network.has_address(ip) {
+        // The client's own, which waits for it.
+        return Ok(Some(Seen {
+            id: SocketId::ASKING,
+            transparent: false,
+            wildcard: false,
+            connected: true,
+            full: true,
+        }));
+    }
     let Some(port) = port.exact() else { return Ok(None) };
     if let Some((listener, of)) = packet.half_open
         && (packet.tuple.src, packet.tuple.sport) == (of.src, of.sport)

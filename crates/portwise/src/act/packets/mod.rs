@@ -9,6 +9,7 @@ mod grammar;
 mod iptables;
 mod probe;
 mod random;
+mod words;
 mod world;
 
 use std::{
