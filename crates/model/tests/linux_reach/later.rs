@@ -196,3 +196,22 @@ fn a_mark_that_the_answer_left_on_the_connection_is_seen_afterwards() {
     let found = world.tcp("192.0.2.10:80");
     assert_eq!(found.outcome, ReachOutcome::Silent, "{found:?}");
 }
+
+#[test]
+fn what_comes_back_over_loopback_passes_its_ingress_hook() {
+    let mut world = World::new();
+    world.socket(1, Protocol::Tcp, "0.0.0.0:80");
+    let from = |ip: [u8; 4]| {
+        vec![
+            Expr::Payload { base: Header::Network, offset: 12, len: 4, dreg: 0 },
+            Expr::Cmp { sreg: 0, op: Cmp::Eq, data: ip.into() },
+            drop_it(),
+        ]
+    };
+    let ask = |world: &World| world.ask("192.0.2.10", LO, "10.0.0.1:80", Protocol::Tcp).outcome;
+    assert_eq!(ask(&world), ReachOutcome::Accepted);
+    let at = world.chain("lo", Some((Hook::Ingress, true)), vec![from([10, 0, 0, 1])]);
+    let base = world.rules.chains[at].base.as_mut().unwrap();
+    base.devices = vec!["lo".into()];
+    assert_eq!(ask(&world), ReachOutcome::Silent);
+}

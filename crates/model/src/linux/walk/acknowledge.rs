@@ -39,6 +39,7 @@ impl Way<'_, '_> {
             self.acknowledge_out(&mut packet)?;
             self.later_hook(Hook::Postrouting, &mut packet)?;
             (packet.iif, packet.oif, packet.owner) = (device.index, 0, None);
+            self.later_ingress(&mut packet, &device.name)?;
             // What comes over loopback keeps the route that it was sent by.
             self.later_hook(Hook::Prerouting, &mut packet)?;
         } else {
@@ -51,6 +52,12 @@ impl Way<'_, '_> {
     fn later_hook(&mut self, hook: Hook, packet: &mut Packet) -> On {
         let stopped = self.hook(hook, packet);
         self.pass_later(stopped, packet, hook)
+    }
+
+    fn later_ingress(&mut self, packet: &mut Packet, device: &str) -> On {
+        let chains = self.scene.rules.at(Hook::Ingress, packet.is_v6(), Some(device));
+        let stopped = self.chains(&chains, Hook::Ingress, packet);
+        self.pass_later(stopped, packet, Hook::Ingress)
     }
 
     /// The way out of an acknowledgement of a client of this host. Rules may send it elsewhere than
@@ -77,9 +84,7 @@ impl Way<'_, '_> {
         let network = self.scene.network;
         packet.iif = device.index;
         packet.oif = 0;
-        let chains = self.scene.rules.at(Hook::Ingress, packet.is_v6(), Some(&device.name));
-        let stopped = self.chains(&chains, Hook::Ingress, packet);
-        self.pass_later(stopped, packet, Hook::Ingress)?;
+        self.later_ingress(packet, &device.name)?;
         self.later_hook(Hook::Prerouting, packet)?;
         if let Some(vrf) = network.vrf_of(device.index).filter(|vrf| vrf.index != device.index) {
             packet.iif = vrf.index;

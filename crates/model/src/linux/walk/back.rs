@@ -88,6 +88,10 @@ impl Way<'_, '_> {
             return Err(WayEnd { note: "the answer is routed to this host itself".into(), ..end });
         }
         (answer.iif, answer.oif, answer.owner) = (lo, 0, None);
+        let name = self.name(lo);
+        let chains = self.scene.rules.at(Hook::Ingress, answer.is_v6(), Some(&name));
+        let stopped = self.chains(&chains, Hook::Ingress, &mut answer);
+        self.pass_back(stopped)?;
         for hook in [Hook::Prerouting, Hook::Input] {
             let stopped = self.hook(hook, &mut answer);
             self.pass_back(stopped)?;
