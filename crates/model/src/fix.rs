@@ -82,7 +82,7 @@ pub fn fixes(
             }
         }
     }
-    proven.sort_by_key(|p| p.fix.breadth);
+    crate::sort::sort_by_key(&mut proven, |p| p.fix.breadth);
     proven
 }
 

@@ -34,6 +34,7 @@ mod rule;
 #[cfg(feature = "serde")]
 pub mod scenario;
 mod socket;
+pub mod sort;
 mod subject;
 mod topic;
 mod view;

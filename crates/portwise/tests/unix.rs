@@ -23,11 +23,22 @@ fn real<T>(result: std::io::Result<T>) -> Option<&'static str> {
     result.err().map(|error| portwise_sys::Errno::from(error).name().unwrap_or("?"))
 }
 
-fn predicted(setting: &mut Setting, path: &Path, call: Call) -> Option<&'static str> {
+/// What is said before the call, or why that cannot be: whoever holds a socket may be in a network
+/// namespace that only root can see, if there is one on this machine.
+fn predicted(
+    setting: &mut Setting,
+    path: &Path,
+    call: Call,
+) -> Result<Option<&'static str>, String> {
     let report = unix::why(setting, &Name::Path(path.into()), call);
-    assert!(report.missing.is_none(), "{}: {report:?}", path.display());
-    report.errno
+    match report.missing {
+        None => Ok(report.errno),
+        Some(missing) if missing.reveal == HIDDEN => Err(missing.why),
+        Some(_) => panic!("{}: {report:?}", path.display()),
+    }
 }
+
+const HIDDEN: &str = "root can see every namespace";
 
 #[test]
 fn predictions_come_true() {
@@ -70,8 +81,14 @@ fn predictions_come_true() {
             predicted(&mut setting, &path, Call::Bind),
             predicted(&mut setting, &path, Call::Connect),
         );
-        assert_eq!(connect, real_connect(&path), "connect {name}");
-        assert_eq!(bind, real(UnixListener::bind(&path)), "bind {name}");
+        for (predicted, really) in
+            [(connect, real_connect(&path)), (bind, real(UnixListener::bind(&path)))]
+        {
+            match predicted {
+                Ok(predicted) => assert_eq!(predicted, really, "{name}"),
+                Err(why) => println!("not run: {name}: {why}"),
+            }
+        }
     }
     drop((listener, datagram));
 }
@@ -96,6 +113,10 @@ fn the_holder_and_the_way_out() {
     assert!(run.out.contains(&format!("held by pid {}", std::process::id())), "{}", run.out);
     drop(listener);
     let run = common::portwise(&["why", &typed]);
+    if run.out.contains("is not known") {
+        println!("not run: the way out: {}", run.out);
+        return;
+    }
     assert!(run.out.contains("stale") && run.out.contains("fix    remove the file"), "{}", run.out);
     assert!(run.out.contains(&format!("rm '{}'", path.display())), "{}", run.out);
     let run = common::portwise(&["check", &typed]);

@@ -4,7 +4,7 @@ use alloc::{format, string::ToString, vec, vec::Vec};
 use core::net::{IpAddr, Ipv6Addr};
 
 use super::{
-    Backend, Domain, Unsupported, Who,
+    Domain, Unsupported, Who,
     format::{Step, Value},
     replay::Replay,
 };
@@ -13,7 +13,7 @@ use crate::{
     Family, Outcome, SockAddr, SockOption,
 };
 
-impl<B: Backend> Replay<'_, B> {
+impl Replay<'_> {
     /// The option that a name and value stand for.
     pub(super) fn sock_option(
         &mut self,

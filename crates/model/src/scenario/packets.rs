@@ -9,7 +9,7 @@ use alloc::{
 use core::net::{IpAddr, SocketAddr};
 
 use super::{
-    Backend, Unsupported, Who,
+    Unsupported, Who,
     backend::{Probe, Reached},
     format::{Step, Value},
     replay::{Done, Replay},
@@ -19,7 +19,7 @@ use crate::{Errno, Family, Outcome, Protocol, SocketId};
 /// How long a probe waits unless it says so, in milliseconds.
 const TIMEOUT: u64 = 1500;
 
-impl<B: Backend> Replay<'_, B> {
+impl Replay<'_> {
     /// `send`, `recv` and `shutdown`.
     pub(super) fn data(&mut self, step: &Step, who: Who) -> Result<Done, Unsupported> {
         let id = match self.create(step, who)? {

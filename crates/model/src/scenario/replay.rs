@@ -54,8 +54,8 @@ impl Tally {
 }
 
 /// A scenario being played.
-pub struct Replay<'a, B> {
-    pub(super) backend: &'a mut B,
+pub struct Replay<'a> {
+    pub(super) backend: &'a mut dyn Backend,
     pub(super) names: BTreeMap<String, (SocketId, Family)>,
     pub(super) ports: BTreeMap<String, u16>,
     next_id: u64,
@@ -71,9 +71,9 @@ pub(super) enum Done {
     Nothing,
 }
 
-impl<'a, B: Backend> Replay<'a, B> {
+impl<'a> Replay<'a> {
     /// Starts on `backend`.
-    pub fn new(backend: &'a mut B) -> Replay<'a, B> {
+    pub fn new(backend: &'a mut dyn Backend) -> Replay<'a> {
         Replay { backend, names: BTreeMap::new(), ports: BTreeMap::new(), next_id: 1 }
     }
 

@@ -92,7 +92,7 @@ pub(super) fn on_port(
         }
         sockets.push(held);
     }
-    sockets.sort_by_key(|held| held.role);
+    portwise_model::sort::sort_by_key(&mut sockets, |held| held.role);
     let unseen = owners.map_or(holders.unseen, |owners| owners.unseen().processes as usize);
     OnPort { sockets, elsewhere, hidden: hidden(), unseen }
 }

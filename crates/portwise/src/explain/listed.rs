@@ -275,7 +275,9 @@ fn in_order(inventory: &Inventory) -> Vec<&Socket> {
     let mut sockets: Vec<(u64, &Socket)> =
         inventory.sockets.iter().map(|s| (first(s), s)).collect();
     let then = |socket: &Socket| (socket.ip, socket.group, socket.remote);
-    sockets.sort_by(|(a, one), (b, other)| a.cmp(b).then_with(|| then(one).cmp(&then(other))));
+    portwise_model::sort::sort_by(&mut sockets, |(a, one), (b, other)| {
+        a.cmp(b).then_with(|| then(one).cmp(&then(other)))
+    });
     sockets.into_iter().map(|(_, socket)| socket).collect()
 }
 

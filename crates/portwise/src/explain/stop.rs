@@ -33,7 +33,7 @@ pub(super) fn owners(held: &[HeldSocket]) -> Vec<&Owner> {
         return Vec::new();
     }
     let mut owners: Vec<&Owner> = in_the_way(held).flat_map(|h| &h.holders).collect();
-    owners.sort_unstable_by_key(|owner| owner.pid);
+    portwise_model::sort::sort_by_key(&mut owners, |owner| owner.pid);
     owners.dedup_by_key(|owner| owner.pid);
     owners
 }

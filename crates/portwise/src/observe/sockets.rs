@@ -60,7 +60,7 @@ impl Near {
         let is_quiet = |other: &u16| *other != port && !near.listeners.contains_key(other);
         let quiet = (first..=last).find(is_quiet).unwrap_or(port);
         near.rows = diag.tcp_into(ALL_STATES, LocalPorts::Either(port, quiet), Vec::push)?;
-        near.rows.sort_by_key(|row| row.family);
+        portwise_model::sort::sort_by_key(&mut near.rows, |row| row.family);
         for port in [Some(port), (quiet != port).then_some(quiet)].into_iter().flatten() {
             near.rows.extend(udp(diag, Some(port))?);
             near.whole.insert(port, Vec::new());

@@ -36,7 +36,7 @@ pub(super) fn find(words: &Words<'_>, errnos: &[Found]) -> Vec<Place> {
         place.score += finder.context(place.word);
     }
     places.retain(|place| place.score >= ENOUGH);
-    places.sort_by_key(|place| -place.score);
+    portwise_model::sort::sort_by_key(&mut places, |place| -place.score);
     places
 }
 

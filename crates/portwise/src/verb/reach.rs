@@ -165,7 +165,9 @@ fn say_what_misses(port: &mut OnPort, rows: &[Row]) {
     };
     let Some(answer) = rows.iter().find(nobody).map(|row| &row.answer) else { return };
     // Of those elsewhere, first the ones that are what the client looks for.
-    port.elsewhere.sort_by_key(|socket| socket.misses(answer.protocol, answer.ip).is_some());
+    portwise_model::sort::sort_by_key(&mut port.elsewhere, |socket| {
+        socket.misses(answer.protocol, answer.ip).is_some()
+    });
     for socket in &mut port.here {
         socket.misses = socket.misses(answer.protocol, answer.ip);
         #[cfg(target_os = "linux")]

@@ -28,7 +28,7 @@ pub(super) fn scan<'a>(
     on_port: &'a [Socket],
     groups_with_connections: &[u64],
 ) -> Result<Option<Best<'a>>, Missing> {
-    candidates.sort_by_key(|c| core::cmp::Reverse(c.socket.filed));
+    crate::sort::sort_by_key(&mut candidates, |c| core::cmp::Reverse(c.socket.filed));
     // One candidate gets it whatever its options are, unless it stands for a group.
     if let [only] = candidates.as_slice()
         && group::stands_alone(only.socket, on_port)

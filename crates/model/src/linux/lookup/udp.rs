@@ -132,7 +132,7 @@ fn everybody(asked: &Listening<'_>) -> Result<Found, Missing> {
             fitting.push(socket);
         }
     }
-    fitting.sort_by_key(|s| core::cmp::Reverse(s.filed));
+    crate::sort::sort_by_key(&mut fitting, |s| core::cmp::Reverse(s.filed));
     let ids: Vec<_> = fitting.into_iter().map(|s| s.id).collect();
     let to = if ids.is_empty() { Receivers::Nobody } else { Receivers::All(ids) };
     Ok(Found { to, by: &EVERYBODY })

@@ -211,7 +211,9 @@ impl Ruleset {
     fn sorted(&self, stands: impl Fn(&Chain) -> bool) -> Vec<usize> {
         let indexes = (0..self.chains.len()).rev();
         let mut found: Vec<usize> = indexes.filter(|&i| stands(&self.chains[i])).collect();
-        found.sort_by_key(|&i| self.chains[i].base.as_ref().map_or(0, |base| base.priority));
+        crate::sort::sort_by_key(&mut found, |&i| {
+            self.chains[i].base.as_ref().map_or(0, |base| base.priority)
+        });
         found
     }
 

@@ -169,8 +169,8 @@ pub fn random(
             "calls by several users: a user namespace has one uid; run as root for them".into(),
         );
     }
-    summary.rules.sort_by_key(|tried| tried.rule.id);
-    summary.recorded.sort_by(|a, b| a.id.cmp(&b.id));
+    portwise_model::sort::sort_by_key(&mut summary.rules, |tried| tried.rule.id);
+    portwise_model::sort::sort_by(&mut summary.recorded, |a, b| a.id.cmp(&b.id));
     Ok(summary)
 }
 

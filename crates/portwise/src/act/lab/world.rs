@@ -53,13 +53,13 @@ mod tests {
 
     fn seen(host: &Host) -> Seen {
         let mut interfaces = host.interfaces.value().expect("interfaces").list.clone();
-        interfaces.sort_by_key(|i| i.index);
+        portwise_model::sort::sort_by_key(&mut interfaces, |i| i.index);
         for interface in &mut interfaces {
-            interface.addresses.sort_by_key(|a| a.ip);
+            portwise_model::sort::sort_by_key(&mut interface.addresses, |a| a.ip);
         }
         let routes = host.local_routes.value().expect("routes");
         let mut list = routes.list.clone();
-        list.sort_by_key(|r| (r.dst, r.prefix, r.device));
+        portwise_model::sort::sort_by_key(&mut list, |r| (r.dst, r.prefix, r.device));
         Seen { interfaces, routes: list, exists: routes.exists }
     }
 

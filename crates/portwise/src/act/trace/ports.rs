@@ -84,7 +84,9 @@ fn holders(setting: &mut Setting, sockets: &[Socket]) -> Vec<String> {
         known.1 += 1;
     }
     let mut list: Vec<(u32, (String, usize))> = by_process.into_iter().collect();
-    list.sort_by_key(|(pid, (_, count))| (std::cmp::Reverse(*count), *pid));
+    portwise_model::sort::sort_by_key(&mut list, |(pid, (_, count))| {
+        (std::cmp::Reverse(*count), *pid)
+    });
     let words = |(pid, (command, count)): &(u32, (String, usize))| {
         format!("{count} of them by pid {pid} ({command})")
     };

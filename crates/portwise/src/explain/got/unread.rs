@@ -86,7 +86,7 @@ pub(super) fn of(errno: Errno, protocol: Protocol, seen: Option<&Gates>) -> Vec<
             })
         })
         .collect();
-    gates.sort_by_key(|gate| !gate.usual);
+    portwise_model::sort::sort_by_key(&mut gates, |gate| !gate.usual);
     gates
 }
 

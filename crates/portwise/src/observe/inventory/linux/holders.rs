@@ -191,7 +191,7 @@ fn by_bpf(wanted: &Wanted, walk: Option<Walk>) -> Result<(Vec<Hold>, Vec<Hold>),
     })?;
     if has_groups {
         // Their numbers are not to depend on the way that the walk took.
-        holds.sort_by_key(|hold| (hold.holder.pid, hold.holder.fd));
+        portwise_model::sort::sort_by_key(&mut holds, |hold| (hold.holder.pid, hold.holder.fd));
     }
     Ok((holds, carriers))
 }
@@ -293,7 +293,7 @@ pub(super) fn find(
     let hidden = inventory.unseen.hides_holders();
     for socket in &mut inventory.sockets {
         if socket.holders.len() > 1 {
-            socket.holders.sort_by_key(|holder| holder.pid);
+            portwise_model::sort::sort_by_key(&mut socket.holders, |holder| holder.pid);
         }
         if socket.no_holder == Some(NoHolder::NotAsked) {
             let reason = if hidden { NoHolder::Unseen } else { NoHolder::NotFound };

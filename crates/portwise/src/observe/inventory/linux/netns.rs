@@ -98,7 +98,9 @@ pub(super) fn others(proc: &Proc, own: &Namespace, by_bpf: bool) -> Others {
         }
     }
     let mut namespaces: Vec<Namespace> = by_inode.into_values().collect();
-    namespaces.sort_by_key(|namespace| (!namespace.own, namespace.inode));
+    portwise_model::sort::sort_by_key(&mut namespaces, |namespace| {
+        (!namespace.own, namespace.inode)
+    });
     Others { namespaces, unseen, hidden }
 }
 
