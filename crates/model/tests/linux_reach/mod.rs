@@ -3,6 +3,7 @@
 mod answers;
 mod later;
 mod recorded;
+mod sources;
 mod world;
 
 use std::net::IpAddr;

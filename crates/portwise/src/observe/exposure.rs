@@ -12,6 +12,8 @@ use serde::Serialize;
 pub enum Exposure {
     /// Programs in the same network namespace.
     Loopback,
+    /// Also addresses that rules of the firewall let through, and no others of their networks.
+    Named,
     /// Also the networks the host is attached to: the address is private or of one link, or there
     /// is no way back to others.
     Lan,
@@ -26,6 +28,7 @@ impl Exposure {
     pub const fn name(self) -> &'static str {
         match self {
             Exposure::Loopback => "loopback",
+            Exposure::Named => "named",
             Exposure::Lan => "LAN",
             Exposure::EveryNetwork => "every-network",
             Exposure::Unknown => "unknown",
@@ -36,6 +39,7 @@ impl Exposure {
     pub const fn words(self) -> &'static str {
         match self {
             Exposure::Loopback => "this host only",
+            Exposure::Named => "addresses that rules name",
             Exposure::Lan => "LAN",
             Exposure::EveryNetwork => "every network",
             Exposure::Unknown => "unknown",

@@ -122,6 +122,7 @@ impl Reaching<'_> {
         let far = |view: &View| !view.kind.is_here() && target.ip.is_loopback();
         let mut views: Vec<View> = self.views(target);
         views.retain(|view| !far(view));
+        views.extend(self.named(&views));
         let left_out = views.len().saturating_sub(MOST);
         for view in views.into_iter().take(MOST) {
             let found = self.find(&view.target, &view.from).map_err(|trouble| trouble.to_string());

@@ -45,6 +45,14 @@ pub fn exposed(sockets: &[Bound]) -> Result<Vec<Exposure>, String> {
     Ok(sockets.iter().map(|socket| reaching.exposure(socket)).collect())
 }
 
+/// What it says that packets from there get through.
+fn reached(kind: &Kind) -> Exposure {
+    match kind {
+        Kind::Named(_) => Exposure::Named,
+        _ => Exposure::Lan,
+    }
+}
+
 impl Reaching<'_> {
     fn exposure(&mut self, socket: &Bound) -> Exposure {
         let target = Target {
@@ -57,19 +65,26 @@ impl Reaching<'_> {
             about_port: false,
         };
         let views = self.views(&target);
-        let from_beyond = views.iter().filter(|view| !view.kind.is_here());
-        // The widest that some packets get through from; what is not known counts as none does.
+        let found = self.widest(socket, &views);
+        if found == Exposure::EveryNetwork {
+            return found;
+        }
+        let named = self.named(&views);
+        found.max(self.widest(socket, &named))
+    }
+
+    /// The widest that some packets get through from. What is not known is wider than what is.
+    fn widest(&mut self, socket: &Bound, views: &[View]) -> Exposure {
         let mut found = Exposure::Loopback;
-        let mut open = false;
-        for view in from_beyond {
+        for view in views.iter().filter(|view| !view.kind.is_here()) {
             match self.takes(socket, view) {
                 Some(true) if view.kind == Kind::Beyond => return Exposure::EveryNetwork,
-                Some(true) => found = Exposure::Lan,
+                Some(true) => found = found.max(reached(&view.kind)),
                 Some(false) => {}
-                None => open = true,
+                None => found = Exposure::Unknown,
             }
         }
-        if open { Exposure::Unknown } else { found }
+        found
     }
 
     /// Whether the socket gets what is sent from there; `None` if that is not known.

@@ -7,6 +7,7 @@ mod change;
 mod exposed;
 mod fixes;
 mod here;
+mod named;
 mod notes;
 mod question;
 mod recorded;

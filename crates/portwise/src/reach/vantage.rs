@@ -24,6 +24,8 @@ pub enum Kind {
     Namespace,
     /// Beyond the router.
     Beyond,
+    /// Addresses that rules name, as they are written there.
+    Named(String),
 }
 
 impl Kind {
@@ -40,6 +42,7 @@ impl Kind {
             Kind::Bridge => format!("what is behind the bridge {device}"),
             Kind::Namespace => format!("the namespace behind {device}"),
             Kind::Beyond => format!("whoever is beyond the router on {device}"),
+            Kind::Named(who) => format!("{who} on {device}, whom rules name"),
         }
     }
 
@@ -53,6 +56,7 @@ impl Kind {
             Kind::Bridge => format!("behind the bridge {device}"),
             Kind::Namespace => format!("the namespace behind {device}"),
             Kind::Beyond => format!("beyond the router on {device}"),
+            Kind::Named(who) => format!("{who} on {device}, whom rules name"),
         }
     }
 }

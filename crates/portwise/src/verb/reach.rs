@@ -79,6 +79,7 @@ pub fn reach(
             continue;
         }
         let mut views = reaching.views(target);
+        views.extend(reaching.named(&views));
         views.extend(reaching.listeners(target, &views));
         let views = reaching.elsewhere(target, views);
         for view in views {

@@ -339,4 +339,31 @@ mod tests {
             assert!(add(&mut Ruleset::default(), false, &wrong).is_err(), "{value} at {at}");
         }
     }
+
+    #[test]
+    fn a_wrong_byte_gives_a_table_or_one_error() {
+        let table = filter();
+        for at in 0..table.entries.len() {
+            for value in [0, 1, 7, 0x7f, 0x80, 0xff] {
+                let mut wrong = table.clone();
+                wrong.entries[at] = value;
+                let mut rules = Ruleset::default();
+                let error = match add(&mut rules, false, &wrong) {
+                    // What is taken in leads to chains that there are.
+                    Ok(()) => {
+                        let exprs =
+                            rules.chains.iter().flat_map(|c| &c.rules).flat_map(|r| &r.exprs);
+                        for expr in exprs {
+                            if let Expr::Verdict(Verdict::Jump(to) | Verdict::Goto(to)) = expr {
+                                assert!(*to < rules.chains.len(), "{value} at {at}");
+                            }
+                        }
+                        continue;
+                    }
+                    Err(error) => error,
+                };
+                assert_eq!(error, "the legacy table filter has not the form that is documented");
+            }
+        }
+    }
 }

@@ -226,4 +226,17 @@ mod tests {
             assert!(!exprs.iter().all(known), "{shorter} bytes less: {exprs:?}");
         }
     }
+
+    #[test]
+    fn no_byte_that_is_wrong_leads_anywhere_else() {
+        let whole = row(0);
+        for at in 0..whole.attributes.len() {
+            for value in [0, 1, 3, 4, 5, 0x7f, 0x80, 0xff] {
+                let mut wrong = Row { family: 1, attributes: whole.attributes.clone() };
+                wrong.attributes[at] = value;
+                // An answer, whichever: no panic, and no walk without an end.
+                let _ = read(&wrong);
+            }
+        }
+    }
 }
