@@ -22,7 +22,7 @@ use std::{
 };
 
 /// So many at a time: they wait more than they work.
-const AT_A_TIME: usize = 6;
+const AT_A_TIME: usize = 8;
 
 /// What the head of a script says.
 #[derive(Default)]

@@ -129,7 +129,7 @@ fn every_fix_of_a_story_works() {
     in_each_of_and_then(
         stories(),
         |story, path| fixes::of(story, path, &probe(story), &late),
-        |path| fixes::all_at_once(path, &late.lock().unwrap()),
+        |_| late.end(),
     );
     say(&format!("stories: {} printed commands and endpoints tried", fixes::tried()));
 }

@@ -28,9 +28,7 @@ pub(super) fn fixes(case: &Path, path: &str, question: &Question, late: &Lates) 
                 Trial::Nothing => {}
                 Trial::Wrong(why) => wrong.push(format!("{what}: {why}")),
                 Trial::Now(commands) => wrong.extend(worked(case, path, &commands, &what)),
-                Trial::Late(question) => {
-                    late.lock().unwrap().push(super::Late { case: case.into(), question, what });
-                }
+                Trial::Late(commands) => late.begin(case, path, commands, what),
             }
         }
     }

@@ -5,12 +5,12 @@
 
 use std::{
     fs,
-    path::{Path, PathBuf},
+    path::Path,
     sync::{
         Mutex,
         atomic::{AtomicUsize, Ordering::Relaxed},
     },
-    thread,
+    thread::{self, JoinHandle},
 };
 
 use serde_json::Value;
@@ -21,15 +21,26 @@ mod bind;
 mod packets;
 mod traced;
 
-/// A fix that waits for the kernel: all of them are tried at the same time, when the others are done.
-pub(super) struct Late {
-    case: PathBuf,
-    question: String,
-    what: String,
-}
+/// Fixes that wait for the kernel, for a minute or more: tried beside the others.
+#[derive(Default)]
+pub(super) struct Lates(Mutex<Vec<JoinHandle<Vec<String>>>>);
 
-/// Those of all questions.
-pub(super) type Lates = Mutex<Vec<Late>>;
+impl Lates {
+    fn begin(&self, case: &Path, path: &str, commands: String, what: String) {
+        let (case, path) = (case.to_path_buf(), path.to_string());
+        let trial = thread::spawn(move || {
+            let wrong = worked(&case, &path, &commands, &what);
+            wrong.into_iter().map(|wrong| format!("{}: {wrong}", name(&case))).collect()
+        });
+        self.0.lock().unwrap().push(trial);
+    }
+
+    /// What is wrong with those begun.
+    pub(super) fn end(&self) -> Vec<String> {
+        let begun = std::mem::take(&mut *self.0.lock().unwrap());
+        begun.into_iter().flat_map(|trial| trial.join().unwrap()).collect()
+    }
+}
 
 /// How many were tried of stories.
 static TRIED: AtomicUsize = AtomicUsize::new(0);
@@ -50,7 +61,7 @@ fn every_printed_fix_works() {
         let key = Key::read(&fs::read_to_string(case).unwrap());
         of(case, path, &key.asks, &late)
     };
-    in_each_of_and_then(cases(), look, |path| all_at_once(path, &late.lock().unwrap()));
+    in_each_of_and_then(cases(), look, |_| late.end());
 }
 
 /// Tries the fixes of every question and returns what is wrong with them.
@@ -64,18 +75,6 @@ pub(super) fn of(case: &Path, path: &str, asks: &str, late: &Lates) -> Vec<Strin
         });
     }
     wrong
-}
-
-pub(super) fn all_at_once(path: &str, late: &[Late]) -> Vec<String> {
-    thread::scope(|scope| {
-        let try_it = |late: &Late| {
-            let wrong = worked(&late.case, path, &late.question, &late.what);
-            wrong.into_iter().map(|wrong| format!("{}: {wrong}", name(&late.case))).collect()
-        };
-        let tried: Vec<_> = late.iter().map(|late| scope.spawn(move || try_it(late))).collect();
-        let wrong: Vec<Vec<String>> = tried.into_iter().map(|one| one.join().unwrap()).collect();
-        wrong.concat()
-    })
 }
 
 /// One question of a case.
