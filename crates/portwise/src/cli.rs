@@ -34,7 +34,7 @@ use crate::{
     term_width = 80,
     after_help = EXAMPLES
 )]
-struct Cli {
+struct Top {
     /// Without a verb: the same as `why ENDPOINT…`; an error message will do too; without
     /// anything the same as `list`
     #[arg(value_name = "ENDPOINT")]
@@ -43,10 +43,36 @@ struct Cli {
     got: verb::why::GotArg,
     #[command(flatten)]
     program: ProgramArg,
-    #[command(subcommand)]
-    verb: Option<Verb>,
     #[command(flatten)]
     global: Global,
+}
+
+/// A command line, parsed.
+struct Cli {
+    top: Top,
+    verb: Option<Verb>,
+}
+
+impl Cli {
+    fn parse(args: Vec<OsString>) -> Result<Cli, clap::Error> {
+        let verb = args.get(1).and_then(|arg| arg.to_str());
+        let matches = asked(verb).try_get_matches_from(args)?;
+        let verb = match matches.subcommand_name() {
+            Some(_) => Some(Verb::from_arg_matches(&matches)?),
+            None => None,
+        };
+        Ok(Cli { top: Top::from_arg_matches(&matches)?, verb })
+    }
+}
+
+/// The command line; with only this verb, if it is one. Each option of every verb is made for each
+/// verb, which takes as long as many an answer.
+fn asked(verb: Option<&str>) -> clap::Command {
+    let verbs = Verb::augment_subcommands(clap::Command::new(""));
+    match verb.and_then(|name| verbs.find_subcommand(name)) {
+        Some(only) => Top::command().subcommand(only.clone()),
+        None => command(),
+    }
 }
 
 const EXAMPLES: &str = "\
@@ -255,7 +281,8 @@ pub enum ColorChoice {
 
 /// Options of every verb.
 #[derive(Clone, Debug, Default, clap::Args)]
-#[command(next_help_heading = "Options of the question")]
+// Behind those of the verb itself, of which none has so many.
+#[command(next_help_heading = "Options of the question", next_display_order = 100)]
 pub struct Global {
     /// Only the IPv4 addresses of a name; for a bare port 0.0.0.0
     #[arg(short = '4', long = "ipv4", global = true, conflicts_with = "ipv6")]
@@ -467,7 +494,7 @@ impl Output<'_> {
 
 /// The command line, for what is generated from it.
 pub fn command() -> clap::Command {
-    Cli::command()
+    Verb::augment_subcommands(Top::command())
 }
 
 /// The command line without its leading endpoints: behind such a list the completion of zsh no
@@ -521,15 +548,14 @@ pub fn run_on(
     let args: Vec<OsString> = args.into_iter().collect();
     let called_by = args.first().and_then(|path| path.to_str()).filter(|path| path.contains('/'));
     let called_by = called_by.map(str::to_string);
-    let parsed = Cli::command().try_get_matches_from(args).and_then(|m| Cli::from_arg_matches(&m));
-    let mut cli = match parsed {
-        Ok(cli) => cli,
+    let (mut cli, verb) = match Cli::parse(args) {
+        Ok(cli) => (cli.top, cli.verb),
         Err(error) => return usage(&error, out, err, colors),
     };
     cli.global.called_by = called_by;
     let mut output =
         Output { out, err, color: cli.global.color, colors, columns, unwritten: None, gone: false };
-    let done = match &cli.verb {
+    let done = match &verb {
         Some(_) if !cli.program.command.is_empty() => {
             Err(Trouble::new("-- CMD stands behind the verb and its endpoints"))
         }
