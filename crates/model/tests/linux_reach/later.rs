@@ -4,7 +4,9 @@
 use portwise_model::{
     Errno, Protocol, ReachOutcome, SocketId,
     linux::{
-        netfilter::{ChainKind, Cmp, Ct, Expr, Header, Hook, Match, Meta, SocketKey, Target},
+        netfilter::{
+            ChainKind, Cmp, Ct, Expr, Header, Hook, Match, Meta, RejectWith, SocketKey, Target,
+        },
         route::{PolicyRule, RouteType},
     },
 };
@@ -116,6 +118,23 @@ fn rules_find_the_handshake_that_is_under_way() {
         let mut world = proxied();
         mangle(&mut world, vec![first(), rule.clone()]);
         assert_eq!(world.tcp(AWAY).outcome, outcome, "{rule:?}");
+    }
+}
+
+#[test]
+fn rules_see_the_proxy_that_a_packet_was_given_to() {
+    for (transparent, outcome) in [(1, ReachOutcome::Refused), (0, ReachOutcome::Accepted)] {
+        let mut world = proxied();
+        // Which would get it otherwise, and is not transparent.
+        world.socket(2, Protocol::Tcp, "0.0.0.0:80");
+        mangle(&mut world, vec![tproxy(9)]);
+        let reject = vec![
+            Expr::Socket { key: SocketKey::Transparent, dreg: 0 },
+            Expr::Cmp { op: Cmp::Eq, sreg: 0, data: vec![transparent] },
+            Expr::Reject(RejectWith::Reset),
+        ];
+        world.chain("in", Some((Hook::Input, true)), vec![reject]);
+        assert_eq!(world.tcp("192.0.2.10:80").outcome, outcome, "socket transparent {transparent}");
     }
 }
 

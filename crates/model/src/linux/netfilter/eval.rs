@@ -33,7 +33,7 @@ pub enum How {
 }
 
 /// A socket that a rule finds for a packet.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Seen {
     /// Which.
     pub id: SocketId,
@@ -122,6 +122,13 @@ impl<'a, 'c> Walk<'a, 'c> {
     /// A walk that has met nothing yet.
     pub fn new(env: Env<'a>, choices: &'c mut Choices) -> Walk<'a, 'c> {
         Walk { env, choices, met: Vec::new(), steps: 0 }
+    }
+
+    /// The socket that rules see with a packet: the one it was given to, else the one that would
+    /// get it (`skb->sk` in nft_socket_eval and socket_match).
+    pub(super) fn socket_of(&self, packet: &Packet) -> Option<Seen> {
+        let would = || (self.env.find)(packet, packet.tuple.dst, packet.tuple.dport);
+        packet.given_to.or_else(would)
     }
 
     /// Whether `tri` holds in this walk. What no later part of the rule makes use of is not a

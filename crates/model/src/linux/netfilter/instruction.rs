@@ -271,9 +271,7 @@ impl Walk<'_, '_> {
         packet: &Packet,
         registers: &mut Registers,
     ) -> Next {
-        let Some(seen) = (self.env.find)(packet, packet.tuple.dst, packet.tuple.dport) else {
-            return Next::Break;
-        };
+        let Some(seen) = self.socket_of(packet) else { return Next::Break };
         if !seen.full && key != SocketKey::Transparent {
             // That of a handshake under way has no more to show (nft_socket_eval).
             return Next::Break;

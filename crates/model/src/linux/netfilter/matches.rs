@@ -71,7 +71,7 @@ impl Walk<'_, '_> {
                 Tri::from(packet.tos & mask == *value).negated(*negated)
             }
             Match::Socket { transparent, nowildcard, .. } => {
-                let seen = (self.env.find)(packet, packet.tuple.dst, packet.tuple.dport);
+                let seen = self.socket_of(packet);
                 Tri::from(seen.is_some_and(|seen| {
                     (*nowildcard || !seen.wildcard) && (!transparent || seen.transparent)
                 }))
@@ -95,7 +95,7 @@ impl Walk<'_, '_> {
     /// `-m socket --restore-skmark`.
     pub(super) fn restore_mark(&mut self, wanted: &Match, packet: &mut Packet) {
         if let Match::Socket { restore_mark: true, .. } = wanted {
-            let seen = (self.env.find)(packet, packet.tuple.dst, packet.tuple.dport);
+            let seen = self.socket_of(packet);
             if seen.is_some_and(|seen| !seen.full) {
                 return;
             }

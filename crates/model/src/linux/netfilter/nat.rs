@@ -196,7 +196,7 @@ impl Walk<'_, '_> {
             }
         };
         let Some(seen) = seen.filter(|seen| seen.transparent) else { return false };
-        packet.given_to = Some(seen.id);
+        packet.given_to = Some(seen);
         if seen.full {
             // A listener knows nothing of the handshake that the packet would complete.
             packet.half_open = None;

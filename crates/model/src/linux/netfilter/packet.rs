@@ -3,7 +3,7 @@
 use alloc::{collections::BTreeSet, vec, vec::Vec};
 use core::net::IpAddr;
 
-use super::{Bytes, Header, Port};
+use super::{Bytes, Header, Port, Seen};
 use crate::{Family, Protocol, SocketId};
 
 /// How connection tracking sees a packet.
@@ -119,7 +119,7 @@ pub struct Packet {
     /// Each time that a rule made the kernel route it again: with which mark and addresses.
     pub route_again: Vec<(u32, Tuple)>,
     /// The socket that a transparent proxy rule gave it to.
-    pub given_to: Option<SocketId>,
+    pub given_to: Option<Seen>,
     /// The handshake that it completes: its listener, and the addresses it has there.
     pub half_open: Option<(SocketId, Tuple)>,
     /// What rules put into sets on the way, by set.

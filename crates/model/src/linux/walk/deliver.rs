@@ -30,7 +30,7 @@ impl Way<'_, '_> {
             return Err(WayEnd { note: "TCP answers no broadcast or multicast".into(), ..end });
         }
         let receivers = match packet.given_to {
-            Some(id) => Receivers::One(id),
+            Some(seen) => Receivers::One(seen.id),
             None => self.receivers(packet, device)?,
         };
         let Some(socket) = first_socket(self.scene.host, &receivers) else {
