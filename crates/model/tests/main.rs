@@ -9,6 +9,7 @@ mod linux_own;
 mod linux_random;
 mod linux_reach;
 mod linux_versions;
+mod lookups;
 mod nouns;
 mod other_kernels;
 mod small_world;
