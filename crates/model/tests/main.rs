@@ -2,6 +2,7 @@
 //!
 //! `cargo test -p portwise-model FILE::` runs the tests of one file.
 
+mod conflicts;
 mod linux;
 mod linux_exec;
 mod linux_lookup;
