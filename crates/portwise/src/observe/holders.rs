@@ -14,7 +14,7 @@ use super::{
     inventory::{
         Holder, How,
         linux::{
-            holders::{Hold, Search, Sought, Wanted, may_use_bpf, search},
+            holders::{Hold, Search, Sought, Wanted, search},
             way::Way,
         },
     },
@@ -76,11 +76,7 @@ pub(super) fn find(proc: &Proc, sockets: &[Socket], one_is_enough: bool) -> Sear
     };
     // The table of sockets does not know their cookies.
     let sockets = open().map(|socket| (socket.id.0, Sought::default())).collect();
-    let way = match may_use_bpf() {
-        Ok(()) => Way::Bpf,
-        Err(why) => Way::Proc(Some(why)),
-    };
-    search(proc, &Wanted { sockets, filter, one_is_enough }, way, None)
+    search(proc, &Wanted { sockets, filter, one_is_enough }, Way::to_few(proc), None)
 }
 
 /// `SO_REUSEADDR` and `SO_REUSEPORT` of a socket, as seen when its holder was found, or read

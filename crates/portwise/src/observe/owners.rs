@@ -61,6 +61,10 @@ pub fn id(socket: &Socket) -> SocketId {
     socket.inode.map_or_else(|| orphan(socket.cookie), SocketId)
 }
 
+/// Of so many sockets on a port, the options of those that are connected are read too.
+#[cfg(target_os = "linux")]
+const FEW: usize = 64;
+
 /// Looks at a port of this machine, in the thread's namespace and all others that may be seen.
 /// `known` is what was just listed of TCP and UDP in the own one, if that is known.
 #[cfg(target_os = "linux")]
@@ -78,6 +82,8 @@ pub(super) fn of(
         port: Some(port),
         states: States::All,
         namespaces: Namespaces::All,
+        // They are read through descriptors, where no BPF program sees them anyway.
+        options: false,
         ..Query::default()
     };
     // Elsewhere, what is not bound concerns nobody.
@@ -93,11 +99,12 @@ pub(super) fn of(
     }
     let mut owners = Owners { inventory, places, ..Owners::default() };
     let inventory = &owners.inventory;
+    let are_few = inventory.sockets.len() <= FEW;
     for socket in &inventory.sockets {
         let Some(inode) = socket.inode else { continue };
         let known = socket.reuseaddr.zip(socket.reuseport);
         let read = || super::sockets::of_descriptors(&socket.holders);
-        if let Some(options) = known.or_else(|| socket.remote.is_none().then(read)?) {
+        if let Some(options) = known.or_else(|| (are_few || socket.remote.is_none()).then(read)?) {
             owners.options.insert(inode, options);
         }
         if let [holder] = socket.holders.as_slice()

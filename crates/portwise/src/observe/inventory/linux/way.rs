@@ -29,6 +29,15 @@ impl Way {
         if is_small { Way::Proc(None) } else { Way::Bpf }
     }
 
+    /// The way to the holders of a few sockets.
+    pub(in crate::observe) fn to_few(proc: &Proc) -> Way {
+        match may_use_bpf() {
+            Ok(()) if is_small(proc, proc.load().ok()) => Way::Proc(None),
+            Ok(()) => Way::Bpf,
+            Err(why) => Way::Proc(Some(why)),
+        }
+    }
+
     /// Whether a BPF program may be loaded, as far as that is known.
     pub(super) fn may_use_bpf(&self) -> bool {
         matches!(self, Way::Bpf | Way::Proc(None))
