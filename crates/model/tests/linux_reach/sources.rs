@@ -13,7 +13,7 @@ fn of(family: TableFamily, rules: Ruleset, exprs: Vec<Expr>) -> Vec<(String, Str
     let (table, name) = ("t".into(), "c".into());
     let chain = Chain { family, table, name, legacy: false, base: None, rules: vec![rule] };
     let rules = Ruleset { chains: vec![chain], ..rules };
-    rules.sources().into_iter().map(|s| (s.written.into_owned(), s.ip.to_string())).collect()
+    rules.sources(20).into_iter().map(|s| (s.written.into_owned(), s.ip.to_string())).collect()
 }
 
 fn saddr(len: u8) -> Expr {
@@ -48,6 +48,9 @@ fn of_nftables() {
     assert_eq!(inet(&[saddr(4), all]), one("10.0.4.0/22", "10.0.4.1"));
     let pair = range([10, 0, 4, 2], [10, 0, 4, 3]);
     assert_eq!(inet(&[saddr(4), pair]), one("10.0.4.2/31", "10.0.4.2"));
+    // No more than are asked for.
+    let first: Vec<Expr> = (1..30).flat_map(|n| [saddr(4), is(&[10, 0, 0, n])]).collect();
+    assert_eq!(inet(&first).len(), 20);
     // Named once, however often; no destinations; nobody sends from a multicast address.
     let twice = [saddr(4), is(&[10, 1, 2, 3]), saddr(4), is(&[10, 1, 2, 3])];
     assert_eq!(inet(&twice).len(), 1);

@@ -1,6 +1,6 @@
 //! Senders that rules treat in another way than the one that stands for the place they are at.
 
-use portwise_model::ReachOutcome;
+use portwise_model::{ReachOutcome, linux::route::Address};
 
 use super::{From, Kind, Reaching, View, question};
 
@@ -22,7 +22,7 @@ impl Reaching<'_> {
     pub fn named(&mut self, views: &[View]) -> Vec<View> {
         let far: Vec<&View> = views.iter().filter(|view| !view.kind.is_here()).collect();
         let sources = match &self.traffic.rules {
-            Ok(rules) if !far.is_empty() => rules.sources(),
+            Ok(rules) if !far.is_empty() => rules.sources(MOST),
             _ => return Vec::new(),
         };
         if sources.is_empty() {
@@ -30,15 +30,12 @@ impl Reaching<'_> {
         }
         let usual: Vec<Option<ReachOutcome>> = far.iter().map(|view| self.outcome(view)).collect();
         let mut found: Vec<Alike> = Vec::new();
-        for source in sources.into_iter().take(MOST) {
+        for source in sources {
             let network = &self.traffic.network;
             let from = From { ip: source.ip, device: None };
             let Ok((_, device)) = question::vantage(network, &from, source.ip) else { continue };
-            let on = |a: &&_| {
-                let a: &portwise_model::linux::route::Address = a;
-                a.device == device.index
-            };
-            let is_near = network.addresses.iter().filter(on).any(|a| a.is_neighbour(source.ip));
+            let near = |a: &Address| a.device == device.index && a.is_neighbour(source.ip);
+            let is_near = network.addresses.iter().any(near);
             let from = From { device: Some(device.name.to_string()), ..from };
             if device.loopback {
                 continue;

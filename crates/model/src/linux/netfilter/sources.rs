@@ -26,13 +26,16 @@ struct Loaded {
 }
 
 impl Ruleset {
-    /// The sources that rules name, each once, in the order of the rules.
-    pub fn sources(&self) -> Vec<Source> {
+    /// The first sources that rules name, each once, in the order of the rules: so many at most.
+    pub fn sources(&self, most: usize) -> Vec<Source> {
         let mut found: Vec<Source> = Vec::new();
         for chain in &self.chains {
             for rule in &chain.rules {
                 let here = self.of_rule(chain, &rule.exprs);
                 for source in here.into_iter().flatten() {
+                    if found.len() == most {
+                        return found;
+                    }
                     if !found.iter().any(|known| known.written == source.written) {
                         found.push(source);
                     }
