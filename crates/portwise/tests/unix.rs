@@ -33,7 +33,7 @@ fn predicted(
     let report = unix::why(setting, &Name::Path(path.into()), call);
     match report.missing {
         None => Ok(report.errno),
-        Some(missing) if missing.reveal == HIDDEN => Err(missing.why),
+        Some(missing) if missing.reveal == HIDDEN && !common::is_root() => Err(missing.why),
         Some(_) => panic!("{}: {report:?}", path.display()),
     }
 }
@@ -113,7 +113,7 @@ fn the_holder_and_the_way_out() {
     assert!(run.out.contains(&format!("held by pid {}", std::process::id())), "{}", run.out);
     drop(listener);
     let run = common::portwise(&["why", &typed]);
-    if run.out.contains("is not known") {
+    if run.out.contains("is not known") && !common::is_root() {
         println!("not run: the way out: {}", run.out);
         return;
     }

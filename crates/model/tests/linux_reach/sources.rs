@@ -13,7 +13,7 @@ fn of(family: TableFamily, rules: Ruleset, exprs: Vec<Expr>) -> Vec<(String, Str
     let (table, name) = ("t".into(), "c".into());
     let chain = Chain { family, table, name, legacy: false, base: None, rules: vec![rule] };
     let rules = Ruleset { chains: vec![chain], ..rules };
-    rules.sources(20).into_iter().map(|s| (s.written.into_owned(), s.ip.to_string())).collect()
+    rules.sources(20).0.into_iter().map(|s| (s.written.into_owned(), s.ip.to_string())).collect()
 }
 
 fn saddr(len: u8) -> Expr {
@@ -51,6 +51,25 @@ fn of_nftables() {
     // No more than are asked for.
     let first: Vec<Expr> = (1..30).flat_map(|n| [saddr(4), is(&[10, 0, 0, n])]).collect();
     assert_eq!(inet(&first).len(), 20);
+    // Whether these are all is said, of rules and of sets.
+    let all = |exprs: Vec<Expr>, sets: Vec<Set>, most| {
+        let rule = Rule { handle: 1, exprs, comment: "".into() };
+        let (family, table, name) = (TableFamily::Inet, "t".into(), "c".into());
+        let chain = Chain { family, table, name, legacy: false, base: None, rules: vec![rule] };
+        Ruleset { chains: vec![chain], sets, ..Ruleset::default() }.sources(most).1
+    };
+    let two = || [saddr(4), is(&[10, 0, 0, 1]), is(&[10, 0, 0, 2])].to_vec();
+    assert!(all(two(), vec![], 2) && !all(two(), vec![], 1));
+    let set = |count: u8| Set {
+        key_len: 4,
+        elements: (1..=count)
+            .map(|n| Element { key: vec![10, 0, 0, n], end: None, data: None, depends: "".into() })
+            .collect(),
+        ..Set::default()
+    };
+    let lookup = || Expr::Lookup { set: 0, sreg: 8, negated: false, dreg: None, verdicts: false };
+    assert!(all(vec![saddr(4), lookup()], vec![set(3)], 32));
+    assert!(!all(vec![saddr(4), lookup()], vec![set(40)], 32));
     // Named once, however often; no destinations; nobody sends from a multicast address.
     let twice = [saddr(4), is(&[10, 1, 2, 3]), saddr(4), is(&[10, 1, 2, 3])];
     assert_eq!(inet(&twice).len(), 1);

@@ -69,8 +69,12 @@ impl Reaching<'_> {
         if found == Exposure::EveryNetwork {
             return found;
         }
-        let named = self.named(&views);
-        found.max(self.widest(socket, &named))
+        let (named, all) = self.named_or_more(&views);
+        match found.max(self.widest(socket, &named)) {
+            // One of those who were not asked about may be let in.
+            Exposure::Loopback if !all => Exposure::Unknown,
+            found => found,
+        }
     }
 
     /// The widest that some packets get through from. What is not known is wider than what is.

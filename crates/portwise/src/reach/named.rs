@@ -20,13 +20,18 @@ impl Reaching<'_> {
     /// Further vantages: the senders that rules name whose packets end in another way than those
     /// of `views` at the same place.
     pub fn named(&mut self, views: &[View]) -> Vec<View> {
+        self.named_or_more(views).0
+    }
+
+    /// The same, and whether every sender that a rule names was asked about.
+    pub(super) fn named_or_more(&mut self, views: &[View]) -> (Vec<View>, bool) {
         let far: Vec<&View> = views.iter().filter(|view| !view.kind.is_here()).collect();
-        let sources = match &self.traffic.rules {
+        let (sources, all) = match &self.traffic.rules {
             Ok(rules) if !far.is_empty() => rules.sources(MOST),
-            _ => return Vec::new(),
+            _ => return (Vec::new(), true),
         };
         if sources.is_empty() {
-            return Vec::new();
+            return (Vec::new(), all);
         }
         let usual: Vec<Option<ReachOutcome>> = far.iter().map(|view| self.outcome(view)).collect();
         let mut found: Vec<Alike> = Vec::new();
@@ -70,7 +75,7 @@ impl Reaching<'_> {
                 None => found.push(Alike { outcome, view, written: vec![written] }),
             }
         }
-        found.into_iter().map(Alike::view).collect()
+        (found.into_iter().map(Alike::view).collect(), all)
     }
 
     /// How packets from there end; `None` if that is not known.

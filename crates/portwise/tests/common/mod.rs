@@ -23,3 +23,9 @@ pub(crate) fn portwise(args: &[&str]) -> Run {
 pub(crate) fn line(args: &str) -> Run {
     portwise(&args.split_whitespace().collect::<Vec<_>>())
 }
+
+/// Whether the test runs as root, who sees everything.
+#[cfg(target_os = "linux")]
+pub(crate) fn is_root() -> bool {
+    std::fs::metadata("/proc/self").is_ok_and(|me| std::os::unix::fs::MetadataExt::uid(&me) == 0)
+}

@@ -27,22 +27,27 @@ struct Loaded {
 
 impl Ruleset {
     /// The first sources that rules name, each once, in the order of the rules: so many at most.
-    pub fn sources(&self, most: usize) -> Vec<Source> {
+    /// And whether these are all.
+    pub fn sources(&self, most: usize) -> (Vec<Source>, bool) {
         let mut found: Vec<Source> = Vec::new();
+        let mut all = true;
         for chain in &self.chains {
             for rule in &chain.rules {
                 let here = self.of_rule(chain, &rule.exprs);
+                // A set that is full to here may have more.
+                all &= here.len() < MOST_OF_SET;
                 for source in here.into_iter().flatten() {
+                    if found.iter().any(|known| known.written == source.written) {
+                        continue;
+                    }
                     if found.len() == most {
-                        return found;
+                        return (found, false);
                     }
-                    if !found.iter().any(|known| known.written == source.written) {
-                        found.push(source);
-                    }
+                    found.push(source);
                 }
             }
         }
-        found
+        (found, all)
     }
 
     fn of_rule(&self, chain: &Chain, exprs: &[Expr]) -> Vec<Option<Source>> {
